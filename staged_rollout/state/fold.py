@@ -1,0 +1,263 @@
+"""State is a pure fold over the ledger's events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from staged_rollout.errors import LedgerCorruptError, NotFoundError
+from staged_rollout.spec.model import RolloutSpec
+from staged_rollout.state.events import Event, EventType
+from staged_rollout.state.model import (
+    TRANSITIONS,
+    Approval,
+    BoundRecord,
+    Candidate,
+    Champion,
+    DecisionRecord,
+    HoldReason,
+    Intent,
+    LookKind,
+    Plan,
+    PlannedLook,
+    RolloutState,
+    StageRecord,
+    State,
+    TakenLook,
+)
+
+T = TypeVar("T")
+
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {
+    kind: TypeAdapter(kind) for kind in (Candidate, Champion, Plan, BoundRecord, PlannedLook)
+}
+
+
+def to_payload(value: Candidate | Champion | Plan | BoundRecord | PlannedLook) -> dict[str, Any]:
+    """A record as JSON for an event's payload; `from_payload` reads it back."""
+    dumped: dict[str, Any] = _ADAPTERS[type(value)].dump_python(value, mode="json")
+    return dumped
+
+
+def from_payload(kind: type[T], payload: Any) -> T:
+    """A record from an event's payload."""
+    value: T = _ADAPTERS[kind].validate_python(payload)
+    return value
+
+
+def fold(events: Iterable[Event]) -> RolloutState:
+    """The state that a rollout's events add up to.
+
+    Args:
+        events: All events of one rollout, in order, from number 1.
+
+    Raises:
+        NotFoundError: there are no events.
+        LedgerCorruptError: numbers, transitions or payloads that no rollout can have.
+    """
+    state: RolloutState | None = None
+    for event in events:
+        try:
+            state = apply(state, event)
+        except (KeyError, TypeError, ValueError, ValidationError) as error:
+            raise LedgerCorruptError(
+                f"event {event.seq} ({event.type}) of {event.rollout} cannot be read: {error}",
+                hint="staged-rollout history shows the events before it; restore the ledger from a backup",
+                rollout=event.rollout,
+                seq=event.seq,
+            ) from error
+    if state is None:
+        raise NotFoundError("no events: there is no such rollout", hint="staged-rollout status lists all rollouts")
+    return state
+
+
+def apply(state: RolloutState | None, event: Event) -> RolloutState:
+    """The state after one more event."""
+    if state is None:
+        return _registered(event)
+    if event.seq != state.seq + 1 or event.rollout != state.rollout:
+        raise ValueError(f"expected event {state.seq + 1} of {state.rollout}, found {event.seq} of {event.rollout}")
+    folded = _HANDLERS[event.type](state, event, event.payload)
+    return replace(folded, seq=event.seq, prefix_hash=event.hash, last_at=event.at)
+
+
+def _registered(event: Event) -> RolloutState:
+    if event.type is not EventType.REGISTERED or event.seq != 1:
+        raise ValueError(f"a rollout begins with event 1, registered; found {event.seq}, {event.type}")
+    payload = event.payload
+    return RolloutState(
+        rollout=event.rollout,
+        seq=event.seq,
+        prefix_hash=event.hash,
+        spec=RolloutSpec.model_validate(payload["spec"]),
+        spec_hash=payload["spec_hash"],
+        registered_at=event.at,
+        candidate=from_payload(Candidate, payload["candidate"]),
+        champion=from_payload(Champion, payload["champion"]),
+        state=State.REGISTERED,
+        reason=payload.get("reason", ""),
+        stages=(StageRecord(State.REGISTERED, 0, event.at, None, None),),
+        cost_usd=float(payload["cost"]["extra_usd"]),
+        last_at=event.at,
+    )
+
+
+def _again(state: RolloutState, event: Event, _: Mapping[str, Any]) -> RolloutState:
+    raise ValueError(f"{state.rollout} is registered already (event {event.seq})")
+
+
+def _stage_entered(state: RolloutState, event: Event, payload: Mapping[str, Any]) -> RolloutState:
+    entered, step = State(payload["state"]), int(payload["step"])
+    if entered not in TRANSITIONS[state.state]:
+        raise ValueError(f"{state.state} cannot become {entered}")
+    if entered is state.state and step != state.step + 1:
+        raise ValueError(f"{entered} step {state.step} cannot become step {step}")
+    ending = State(payload["ending"]) if payload.get("ending") else None
+    if entered is State.ROLLING_BACK and ending not in TRANSITIONS[State.ROLLING_BACK]:
+        raise ValueError(f"a rollback cannot end in {ending}")
+    if state.state is State.ROLLING_BACK and entered is not state.ending:
+        raise ValueError(f"this rollback ends in {state.ending}, not in {entered}")
+    return replace(
+        state,
+        state=entered,
+        step=step,
+        ending=ending,
+        reason=payload["reason"],
+        stages=(*state.stages, StageRecord(entered, step, event.at, None, None)),
+        planned=None,
+        approval=None,
+    )
+
+
+def _plan_frozen(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> RolloutState:
+    if state.plan is not None:
+        raise ValueError("the plan is frozen already")
+    return replace(state, plan=from_payload(Plan, payload))
+
+
+def _look_planned(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> RolloutState:
+    planned = from_payload(PlannedLook, payload)
+    if state.looks and planned.slot <= state.looks[-1].slot:
+        raise ValueError(f"slot {planned.slot} was taken already")
+    return replace(state, planned=planned)
+
+
+def _look_taken(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> RolloutState:
+    if state.planned is None or state.planned.slot != payload["slot"]:
+        raise ValueError(f"slot {payload['slot']} was not planned")
+    taken = TakenLook(
+        slot=int(payload["slot"]),
+        kind=LookKind(payload["kind"]),
+        cut_off=datetime.fromisoformat(payload["cut_off"]),
+        z=payload["z"],
+        information=float(payload["information"]),
+        efficacy=from_payload(BoundRecord, payload["efficacy"]) if payload["efficacy"] else None,
+        harm=from_payload(BoundRecord, payload["harm"]) if payload["harm"] else None,
+        evidence_hash=payload["evidence_hash"],
+    )
+    return replace(state, looks=(*state.looks, taken), planned=None)
+
+
+def _quality_checked(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> RolloutState:
+    return replace(state, quality={**state.quality, date.fromisoformat(payload["day"]): bool(payload["passed"])})
+
+
+def _decided(state: RolloutState, event: Event, payload: Mapping[str, Any]) -> RolloutState:
+    record = DecisionRecord(
+        seq=event.seq,
+        action=payload["action"],
+        to=State(payload["to"]) if payload["to"] else None,
+        at=event.at,
+        reasons=tuple(payload["reasons"]),
+        evidence_hash=payload["hashes"]["evidence"],
+    )
+    return replace(state, decisions=(*state.decisions, record))
+
+
+def _held(state: RolloutState, event: Event, payload: Mapping[str, Any]) -> RolloutState:
+    reason = HoldReason(payload["reason"])
+    since = state.holds[reason][0] if reason in state.holds else event.at
+    return replace(state, holds={**state.holds, reason: (since, payload["detail"])})
+
+
+def _released(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> RolloutState:
+    reason = HoldReason(payload["reason"])
+    return replace(state, holds={kept: since for kept, since in state.holds.items() if kept is not reason})
+
+
+def _answered(state: RolloutState, event: Event, payload: Mapping[str, Any]) -> RolloutState:
+    if state.state is not State.AWAITING_APPROVAL:
+        raise ValueError(f"nothing to approve or reject in {state.state}")
+    approval = Approval(
+        decision_seq=int(payload["decision_seq"]),
+        approved=event.type is EventType.APPROVED,
+        actor=event.actor.name,
+        verified=event.actor.verified,
+        at=event.at,
+        reason=payload["reason"],
+    )
+    return replace(state, approval=approval)
+
+
+def _noted(state: RolloutState, _: Event, __: Mapping[str, Any]) -> RolloutState:
+    return state
+
+
+def _intended(state: RolloutState, event: Event, payload: Mapping[str, Any]) -> RolloutState:
+    intent = Intent(event.seq, payload["effect"], payload["key"])
+    others = tuple(known for known in state.intents if known.key != intent.key)
+    return replace(state, intents=(*others, intent))
+
+
+def _observed(state: RolloutState, event: Event, payload: Mapping[str, Any]) -> RolloutState:
+    stages = state.stages
+    if payload["effect"] == "assignment" and payload["result"].get("stage") == stage_label(state.state):
+        last = stages[-1]
+        if last.effective_at is None:
+            stages = (
+                *stages[:-1],
+                replace(last, effective_at=event.at, epoch=int(payload["result"]["epoch"])),
+            )
+    return replace(state, stages=stages, intents=tuple(i for i in state.intents if i.key != payload["key"]))
+
+
+def _settled(state: RolloutState, _: Event, __: Mapping[str, Any]) -> RolloutState:
+    if not state.terminal:
+        raise ValueError(f"{state.state} is not an ending")
+    return replace(state, settled=True, intents=())
+
+
+def stage_label(state: State) -> str | None:
+    """The stage that an assignment document names while a rollout is in a state; None when only the champion serves."""
+    labels = {
+        State.SHADOW: "shadow",
+        State.CANARY: "canary",
+        State.LIVE: "live",
+        State.AWAITING_APPROVAL: "live",
+        State.PROMOTING: "promoting",
+        State.BAKING: "baking",
+    }
+    return labels.get(state)
+
+
+_HANDLERS: dict[EventType, Callable[[RolloutState, Event, Mapping[str, Any]], RolloutState]] = {
+    EventType.REGISTERED: _again,
+    EventType.STAGE_ENTERED: _stage_entered,
+    EventType.PLAN_FROZEN: _plan_frozen,
+    EventType.LOOK_PLANNED: _look_planned,
+    EventType.LOOK_TAKEN: _look_taken,
+    EventType.QUALITY_CHECKED: _quality_checked,
+    EventType.DECIDED: _decided,
+    EventType.HELD: _held,
+    EventType.RELEASED: _released,
+    EventType.APPROVED: _answered,
+    EventType.REJECTED: _answered,
+    EventType.NOTED: _noted,
+    EventType.INTENDED: _intended,
+    EventType.OBSERVED: _observed,
+    EventType.SETTLED: _settled,
+}

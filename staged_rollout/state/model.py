@@ -1,0 +1,301 @@
+"""What a rollout's events add up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+from staged_rollout.spec.model import RolloutSpec
+
+
+class State(StrEnum):
+    """The states of DESIGN section 4, by their own names."""
+
+    REGISTERED = "REGISTERED"
+    SHADOW = "SHADOW"
+    CANARY = "CANARY"
+    LIVE = "LIVE"
+    AWAITING_APPROVAL = "AWAITING_APPROVAL"
+    PROMOTING = "PROMOTING"
+    BAKING = "BAKING"
+    PROMOTED = "PROMOTED"
+    ROLLING_BACK = "ROLLING_BACK"
+    ROLLED_BACK = "ROLLED_BACK"
+    KEPT_CHAMPION = "KEPT_CHAMPION"
+    CANCELLED = "CANCELLED"
+
+
+EXPOSED = frozenset({State.CANARY, State.LIVE, State.AWAITING_APPROVAL, State.PROMOTING, State.BAKING})
+"""States in which the candidate answers people."""
+
+TERMINAL = frozenset({State.PROMOTED, State.ROLLED_BACK, State.KEPT_CHAMPION, State.CANCELLED})
+"""States that no event leaves."""
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.REGISTERED: frozenset({State.SHADOW, State.CANCELLED}),
+    State.SHADOW: frozenset({State.CANARY, State.ROLLING_BACK}),
+    State.CANARY: frozenset({State.CANARY, State.LIVE, State.ROLLING_BACK}),
+    State.LIVE: frozenset({State.AWAITING_APPROVAL, State.PROMOTING, State.ROLLING_BACK}),
+    State.AWAITING_APPROVAL: frozenset({State.PROMOTING, State.ROLLING_BACK}),
+    State.PROMOTING: frozenset({State.PROMOTING, State.BAKING, State.ROLLING_BACK}),
+    State.BAKING: frozenset({State.PROMOTED, State.ROLLING_BACK}),
+    State.PROMOTED: frozenset(),
+    State.ROLLING_BACK: frozenset({State.ROLLED_BACK, State.KEPT_CHAMPION, State.CANCELLED}),
+    State.ROLLED_BACK: frozenset(),
+    State.KEPT_CHAMPION: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+"""From each state, the states that may follow. A rollback passes through ROLLING_BACK, also out of shadow, so that the endpoint is
+cleaned up before the rollout ends."""
+
+
+class HoldReason(StrEnum):
+    """Why forward moves are blocked."""
+
+    QUALITY = "quality"
+    SRM = "srm"
+    NO_DATA = "no_data"
+    NO_TRAFFIC = "no_traffic"
+    FREEZE = "freeze"
+    DRIFT = "drift"
+    OPERATOR = "operator"
+
+
+class LookKind(StrEnum):
+    """What a look may conclude."""
+
+    HARM = "harm"
+    """Only harm is tested: closed cohorts do not cover `live.min` yet; no alpha is spent on efficacy."""
+    EFFICACY = "efficacy"
+    """Harm and efficacy."""
+    FINAL = "final"
+    """Efficacy with all alpha that is left: t >= 1, or enrolment has ended."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The version under test."""
+
+    model: str
+    version: str
+    reference: str
+    digest: str
+    variant: str
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that serves; its variant keeps the name that it has."""
+
+    version: str
+    reference: str
+    variant: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is frozen when LIVE begins.
+
+    Attributes:
+        baseline: The champion's success metric, as measured or as given.
+        baseline_units: Closed champion units that it was measured on; 0 when the file gave it.
+        mde: Absolute, in the metric's units.
+        n_eff_max: Planned 1 / (1/n_T + 1/n_C) at t = 1, in units.
+        inflation: The design's inflation factor R.
+        latency_grid_ms: Ascending thresholds around the champion's p95, or empty when no p95 guardrail is set or no latency was logged.
+        slots: Planned looks, as time after LIVE began; every one tests harm.
+        efficacy_from: Slots from this time on may also test efficacy.
+        last: The slot at which the look is final whatever its information.
+    """
+
+    baseline: float
+    baseline_units: int
+    mde: float
+    n_eff_max: float
+    inflation: float
+    latency_grid_ms: tuple[float, ...]
+    slots: tuple[timedelta, ...]
+    efficacy_from: timedelta
+    last: timedelta
+
+
+@dataclass(frozen=True)
+class BoundRecord:
+    """A bound that was used, frozen: information fraction, critical z, cumulative alpha spent."""
+
+    look: int
+    information: float
+    z: float
+    alpha_spent: float
+
+
+@dataclass(frozen=True)
+class PlannedLook:
+    """A slot whose data cut-off is written before any figure is computed."""
+
+    slot: int
+    kind: LookKind
+    cut_off: datetime
+    batch: int
+
+
+@dataclass(frozen=True)
+class TakenLook:
+    """A look that was taken. `efficacy` is None at a harm-only look; `z` is None when data was insufficient."""
+
+    slot: int
+    kind: LookKind
+    cut_off: datetime
+    z: float | None
+    information: float
+    efficacy: BoundRecord | None
+    harm: BoundRecord | None
+    evidence_hash: str
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One stay in a state. `effective_at` is when its assignment document was published; time served counts from there."""
+
+    state: State
+    step: int
+    entered_at: datetime
+    effective_at: datetime | None
+    epoch: int | None
+
+
+@dataclass(frozen=True)
+class DecisionRecord:
+    """A decision as it was written."""
+
+    seq: int
+    action: str
+    to: State | None
+    at: datetime
+    reasons: tuple[str, ...]
+    evidence_hash: str
+
+
+@dataclass(frozen=True)
+class Approval:
+    """What a person said of one decision."""
+
+    decision_seq: int
+    approved: bool
+    actor: str
+    verified: bool
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True)
+class Intent:
+    """An outside effect that was announced and has no result yet."""
+
+    seq: int
+    effect: str
+    key: str
+
+
+@dataclass(frozen=True)
+class RolloutState:
+    """A rollout as its events say. Made by `fold`, never by hand.
+
+    Attributes:
+        rollout: Its id.
+        seq: The last event's number.
+        prefix_hash: The last event's hash: names the whole prefix.
+        spec: The resolved spec of REGISTERED; owner, notify and freeze may be amended by later notes only.
+        spec_hash: Its hash.
+        state: Where it is.
+        step: Canary or promote step, from 1; 0 elsewhere.
+        ending: Where ROLLING_BACK leads.
+        reason: Why the present state was entered, in a sentence with numbers.
+        stages: Every stay, in order; the last is the present one.
+        holds: Reasons in force, each with since when and its detail.
+        looks: Taken looks in order of slot.
+        planned: A slot that was planned and not yet taken.
+        quality: Event day to verdict.
+        decisions: All that were written.
+        approval: What was said of the newest decision that asked, or None.
+        intents: Effects without a result.
+        cost_usd: The forecast at registration.
+        settled: Whether everything outside matches a terminal state, and the endpoint was released.
+    """
+
+    rollout: str
+    seq: int
+    prefix_hash: str
+    spec: RolloutSpec
+    spec_hash: str
+    registered_at: datetime
+    candidate: Candidate
+    champion: Champion
+    state: State
+    step: int = 0
+    ending: State | None = None
+    reason: str = ""
+    stages: tuple[StageRecord, ...] = ()
+    holds: dict[HoldReason, tuple[datetime, str]] = field(default_factory=dict)
+    plan: Plan | None = None
+    looks: tuple[TakenLook, ...] = ()
+    planned: PlannedLook | None = None
+    quality: dict[date, bool] = field(default_factory=dict)
+    decisions: tuple[DecisionRecord, ...] = ()
+    approval: Approval | None = None
+    intents: tuple[Intent, ...] = ()
+    cost_usd: float = 0.0
+    settled: bool = False
+    last_at: datetime | None = None
+
+    @property
+    def stage(self) -> StageRecord:
+        """The present stay."""
+        return self.stages[-1]
+
+    @property
+    def exposed(self) -> bool:
+        """Whether the candidate answers people."""
+        return self.state in EXPOSED
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it has ended."""
+        return self.state in TERMINAL
+
+    @property
+    def held(self) -> bool:
+        """Whether forward moves are blocked."""
+        return bool(self.holds)
+
+    def epochs_of(self, state: State, step: int | None = None) -> tuple[int, ...]:
+        """The published epochs of a state's stays (of one step, if named): what tells a row's stage."""
+        return tuple(
+            record.epoch
+            for record in self.stages
+            if record.state is state and record.epoch is not None and (step is None or record.step == step)
+        )
+
+    def effective_at(self, state: State) -> datetime | None:
+        """When a state's first document was published."""
+        return next((record.effective_at for record in self.stages if record.state is state), None)
+
+    def efficacy_bounds(self) -> tuple[BoundRecord, ...]:
+        """Efficacy bounds used so far; frozen."""
+        return tuple(look.efficacy for look in self.looks if look.efficacy is not None)
+
+    def harm_bounds(self) -> tuple[BoundRecord, ...]:
+        """Harm bounds used so far; frozen."""
+        return tuple(look.harm for look in self.looks if look.harm is not None)
+
+    def quality_failures_in_a_row(self) -> int:
+        """Failed consecutive event days, ending with the newest day that was checked."""
+        if not self.quality:
+            return 0
+        day = max(self.quality)
+        count = 0
+        while self.quality.get(day) is False:
+            count += 1
+            day -= timedelta(days=1)
+        return count
