@@ -107,8 +107,9 @@ class Assigned:
 
 def position(salt: str, unit: str) -> float:
     """Where a unit lies on [0, 1) under a salt: uniform, stable, and independent between salts."""
-    digest = hashlib.sha256(f"{salt}\x1f{unit}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+    # A router must answer whatever id a caller sends, unpaired surrogates included. 53 bits: more would round up to 1.0.
+    digest = hashlib.sha256(f"{salt}\x1f{unit}".encode("utf-8", "surrogatepass")).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
 def arm_of(document: AssignmentDocument, unit: str) -> Arm:
@@ -119,11 +120,12 @@ def arm_of(document: AssignmentDocument, unit: str) -> Arm:
 def assign(document: AssignmentDocument, unit: str | None) -> Assigned:
     """Which variant answers a unit, and whether the rollout counts it.
 
-    A request without a unit is served by the champion and not enrolled: lumping such requests into one variant would
+    A request without a unit (None or "") is served by the champion and not enrolled: lumping such requests into one variant would
     make the split depend on who forgets the id.
     """
-    if document.rollout is None or unit is None:
-        return Assigned(document.champion, None, None, target=document.candidate is not None)
+    if document.rollout is None or not unit:
+        # Named even without a rollout: right after a rollback the endpoint's weights may still favour the candidate.
+        return Assigned(document.champion, None, None, target=document.stage != "shadow")
     if document.candidate is None:  # shadow: the endpoint copies requests, so the caller must not name a variant
         return Assigned(document.champion, document.rollout, None, target=False)
     arm = arm_of(document, unit)
@@ -143,4 +145,5 @@ def request_id(rollout_or_endpoint: str, unit: str | None, nonce: str) -> str:
     Returns:
         32 hexadecimal digits (SageMaker allows 1 to 64 characters in InferenceId).
     """
-    return hashlib.sha256(f"{rollout_or_endpoint}\x1f{unit or ''}\x1f{nonce}".encode()).hexdigest()[:32]
+    named = f"{rollout_or_endpoint}\x1f{unit or ''}\x1f{nonce}"
+    return hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest()[:32]

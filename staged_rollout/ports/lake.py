@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any, Protocol
+
+from staged_rollout.ports.logs import LogKind
+from staged_rollout.records.tables import TableName
 
 Rows = list[dict[str, Any]]
 """A handful of result rows: figures, never data."""
+
+Stream = tuple[LogKind, str]
+"""One kind of log of one endpoint: what a watermark belongs to."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,8 @@ class FileBooks:
     late: int
     blank: int
     bytes: int
+    endpoint: str = ""
+    batch: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -46,11 +55,98 @@ class Batch:
     at: datetime
 
 
+@dataclass(frozen=True)
+class SourceClaim:
+    """A range of one source file that a batch has ingested, once and for all.
+
+    Attributes:
+        source: The file's name.
+        version: Its version when the range was read.
+        generation: 0 at first; grows by one each time the file was found replaced and read again from its start.
+        from_byte: First byte of the range (decompressed).
+        to_byte: First byte after it.
+        digest: SHA-256 of the range, hexadecimal.
+        lines: Lines in the range.
+    """
+
+    source: str
+    version: str
+    generation: int
+    from_byte: int
+    to_byte: int
+    digest: str
+    lines: int
+
+
+@dataclass(frozen=True)
+class BatchDraft:
+    """What one batch adds; nothing of it is in the lake until `commit` has returned.
+
+    Attributes:
+        at: The clock's time.
+        rows: Table name to rows (column to value), each already new.
+        identities: (table, event date) to the identities of the rows that it adds.
+        claims: The ranges that it was read from.
+        books: What became of their lines; each must balance.
+        newest: Stream to the newest event time among the accepted rows.
+        complete: Whether the run ends with this batch: only then watermarks move, so that a run killed halfway judges lateness
+            as it would have.
+    """
+
+    at: datetime
+    rows: Mapping[TableName, Sequence[Mapping[str, Any]]]
+    identities: Mapping[tuple[TableName, date], Iterable[bytes]]
+    claims: Sequence[SourceClaim]
+    books: Sequence[FileBooks]
+    newest: Mapping[Stream, datetime] = field(default_factory=dict)
+    complete: bool = True
+
+
+class LakeWriter(Protocol):
+    """The one process that may add to the lake, for as long as its lease lasts."""
+
+    def positions(self) -> Mapping[str, SourceClaim]:
+        """The last claim of every source file."""
+        ...
+
+    def claims(self, source: str, generation: int) -> list[SourceClaim]:
+        """All claims of one generation of one file, in order of bytes."""
+        ...
+
+    def watermarks(self) -> Mapping[Stream, datetime]:
+        """The newest accepted event time of each stream, as of the last complete run."""
+        ...
+
+    def seen(self, table: TableName, day: date, identities: Iterable[bytes]) -> set[bytes]:
+        """Those identities that the lake holds for an event date."""
+        ...
+
+    def pseudonym(self, unit: str) -> str:
+        """The keyed hash that stands for a unit."""
+        ...
+
+    def commit(self, draft: BatchDraft) -> Batch:
+        """Add everything or nothing.
+
+        Raises:
+            DataError: books that do not balance, or rows that do not fit their table.
+        """
+        ...
+
+
 class Lake(Protocol):
     """Iceberg tables; SQL files under sql/ run by DuckDB over one batch's files."""
 
     def head(self) -> Batch:
         """The newest sealed batch."""
+        ...
+
+    def batch(self, number: int) -> Batch:
+        """A sealed batch by its number.
+
+        Raises:
+            NotFoundError: never sealed.
+        """
         ...
 
     def query(self, name: str, parameters: Mapping[str, Any], *, batch: Batch) -> Rows:
@@ -62,6 +158,27 @@ class Lake(Protocol):
         """
         ...
 
+    def table(self, name: str, parameters: Mapping[str, Any], *, batch: Batch) -> Any:
+        """As `query`, answering a pyarrow Table: rows for checks and plots.
+
+        Raises:
+            NotFoundError: no such statement.
+            DataError: the statement does not fit its parameters or tables.
+        """
+        ...
+
     def books(self, *, since_batch: int = 0) -> Sequence[FileBooks]:
         """What became of every line of every read after a batch, in order."""
+        ...
+
+    def unit_id(self, unit: str) -> str:
+        """The keyed hash that stands for a unit in every table."""
+        ...
+
+    def writer(self, *, wait_s: float = 30.0) -> AbstractContextManager[LakeWriter]:
+        """Become the one writer; what a killed one left half-done is undone first.
+
+        Raises:
+            LeaseHeldError: another process writes and did not finish within `wait_s`.
+        """
         ...

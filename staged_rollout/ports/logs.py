@@ -18,12 +18,19 @@ class LogFile:
         endpoint: The endpoint that it belongs to, from its place.
         name: Path below the source's root, with `/`; unique within the source.
         size: Bytes now (of the compressed file for .gz).
+        variant: The variant that answered, from its place; None but for captures.
+        version: Changes whenever the content may have changed (size and time of a file, ETag of an object); a file whose
+            version was ingested is not opened again.
+        compressed: Whether its bytes are gzip; such a file is complete when it appears, and offsets are decompressed ones.
     """
 
     kind: LogKind
     endpoint: str
     name: str
     size: int
+    variant: str | None = None
+    version: str = ""
+    compressed: bool = False
 
 
 class LogSource(Protocol):
@@ -34,5 +41,9 @@ class LogSource(Protocol):
         ...
 
     def read(self, file: LogFile, start: int = 0) -> Iterator[bytes]:
-        """The file's bytes from a (decompressed) offset, in chunks of bounded size."""
+        """The file's bytes from a (decompressed) offset, in chunks of bounded size, at most to the size that was listed.
+
+        Raises:
+            DataError: the file is gone, or a compressed one is broken or not complete; chunks given before are good.
+        """
         ...

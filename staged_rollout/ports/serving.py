@@ -25,6 +25,22 @@ class EndpointStatus(StrEnum):
     FAILED = "Failed"
     UPDATE_ROLLBACK_FAILED = "UpdateRollbackFailed"
 
+    @property
+    def in_flight(self) -> bool:
+        """Whether a change is under way, so that another one would be refused."""
+        return self in _IN_FLIGHT
+
+
+_IN_FLIGHT = frozenset(
+    {
+        EndpointStatus.CREATING,
+        EndpointStatus.UPDATING,
+        EndpointStatus.SYSTEM_UPDATING,
+        EndpointStatus.ROLLING_BACK,
+        EndpointStatus.DELETING,
+    }
+)
+
 
 @dataclass(frozen=True)
 class VariantTarget:

@@ -63,7 +63,7 @@ def fold(events: Iterable[Event]) -> RolloutState:
     for event in events:
         try:
             state = apply(state, event)
-        except (KeyError, TypeError, ValueError, ValidationError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, ValidationError) as error:
             raise LedgerCorruptError(
                 f"event {event.seq} ({event.type}) of {event.rollout} cannot be read: {error}",
                 hint="staged-rollout history shows the events before it; restore the ledger from a backup",
@@ -101,7 +101,8 @@ def _registered(event: Event) -> RolloutState:
         state=State.REGISTERED,
         reason=payload.get("reason", ""),
         stages=(StageRecord(State.REGISTERED, 0, event.at, None, None),),
-        cost_usd=float(payload["cost"]["extra_usd"]),
+        cost_usd=float(payload["cost"]["total_usd"]),
+        usd_per_hour=float(payload["usd_per_hour"]),
         last_at=event.at,
     )
 
@@ -114,15 +115,19 @@ def _stage_entered(state: RolloutState, event: Event, payload: Mapping[str, Any]
     entered, step = State(payload["state"]), int(payload["step"])
     if entered not in TRANSITIONS[state.state]:
         raise ValueError(f"{state.state} cannot become {entered}")
-    if entered is state.state and step != state.step + 1:
-        raise ValueError(f"{entered} step {state.step} cannot become step {step}")
+    steps = {State.CANARY: len(state.spec.stages.canary), State.PROMOTING: len(state.spec.stages.promote)}.get(entered, 0)
+    follows = state.step + 1 if entered is state.state else min(steps, 1)
+    if step != follows or step > steps:
+        raise ValueError(f"{state.state} step {state.step} cannot become {entered} step {step} of {steps}")
     ending = State(payload["ending"]) if payload.get("ending") else None
     if entered is State.ROLLING_BACK and ending not in TRANSITIONS[State.ROLLING_BACK]:
         raise ValueError(f"a rollback cannot end in {ending}")
     if state.state is State.ROLLING_BACK and entered is not state.ending:
         raise ValueError(f"this rollback ends in {state.ending}, not in {entered}")
+    champion = from_payload(Champion, payload["champion"]) if payload.get("champion") else state.champion
     return replace(
         state,
+        champion=champion,
         state=entered,
         step=step,
         ending=ending,
@@ -130,6 +135,7 @@ def _stage_entered(state: RolloutState, event: Event, payload: Mapping[str, Any]
         stages=(*state.stages, StageRecord(entered, step, event.at, None, None)),
         planned=None,
         approval=None,
+        attempts={},
     )
 
 
@@ -213,16 +219,22 @@ def _intended(state: RolloutState, event: Event, payload: Mapping[str, Any]) -> 
     return replace(state, intents=(*others, intent))
 
 
-def _observed(state: RolloutState, event: Event, payload: Mapping[str, Any]) -> RolloutState:
-    stages = state.stages
+def _observed(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> RolloutState:
+    stages, key = state.stages, payload["key"]
+    if payload["result"].get("applied") == "started":  # accepted, not yet in service: the intent stays open
+        return replace(state, attempts={**state.attempts, key: state.attempts.get(key, 0) + 1})
     if payload["effect"] == "assignment" and payload["result"].get("stage") == stage_label(state.state):
         last = stages[-1]
         if last.effective_at is None:
             stages = (
                 *stages[:-1],
-                replace(last, effective_at=event.at, epoch=int(payload["result"]["epoch"])),
+                replace(
+                    last,
+                    effective_at=datetime.fromisoformat(payload["result"]["published_at"]),
+                    epoch=int(payload["result"]["epoch"]),
+                ),
             )
-    return replace(state, stages=stages, intents=tuple(i for i in state.intents if i.key != payload["key"]))
+    return replace(state, stages=stages, intents=tuple(i for i in state.intents if i.key != key))
 
 
 def _settled(state: RolloutState, _: Event, __: Mapping[str, Any]) -> RolloutState:

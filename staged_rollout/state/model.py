@@ -105,7 +105,7 @@ class Plan:
         inflation: The design's inflation factor R.
         latency_grid_ms: Ascending thresholds around the champion's p95, or empty when no p95 guardrail is set or no latency was logged.
         slots: Planned looks, as time after LIVE began; every one tests harm.
-        efficacy_from: Slots from this time on may also test efficacy.
+        efficacy: The slots that also test efficacy.
         last: The slot at which the look is final whatever its information.
     """
 
@@ -116,7 +116,7 @@ class Plan:
     inflation: float
     latency_grid_ms: tuple[float, ...]
     slots: tuple[timedelta, ...]
-    efficacy_from: timedelta
+    efficacy: tuple[timedelta, ...]
     last: timedelta
 
 
@@ -220,7 +220,9 @@ class RolloutState:
         decisions: All that were written.
         approval: What was said of the newest decision that asked, or None.
         intents: Effects without a result.
-        cost_usd: The forecast at registration.
+        attempts: How often each endpoint change was accepted in the present stay, by key.
+        cost_usd: The forecast at registration, both variants.
+        usd_per_hour: The same for each planned hour: what a running rollout is taken to spend.
         settled: Whether everything outside matches a terminal state, and the endpoint was released.
     """
 
@@ -245,7 +247,9 @@ class RolloutState:
     decisions: tuple[DecisionRecord, ...] = ()
     approval: Approval | None = None
     intents: tuple[Intent, ...] = ()
+    attempts: dict[str, int] = field(default_factory=dict)
     cost_usd: float = 0.0
+    usd_per_hour: float = 0.0
     settled: bool = False
     last_at: datetime | None = None
 

@@ -1,0 +1,41 @@
+"""What one look knows."""
+
+from staged_rollout.evidence.model import (
+    BaselineFigures,
+    BoundFigures,
+    DriftFigures,
+    Evidence,
+    GuardrailFigures,
+    HarmGuardFigures,
+    HealthFigures,
+    LookFigures,
+    PlatformFigures,
+    QualityFigures,
+    SegmentFigures,
+    ShadowFigures,
+    SrmFigures,
+    SuccessFigures,
+    TrafficFigures,
+    VariantTraffic,
+    sealed,
+)
+
+__all__ = [
+    "BaselineFigures",
+    "BoundFigures",
+    "DriftFigures",
+    "Evidence",
+    "GuardrailFigures",
+    "HarmGuardFigures",
+    "HealthFigures",
+    "LookFigures",
+    "PlatformFigures",
+    "QualityFigures",
+    "SegmentFigures",
+    "ShadowFigures",
+    "SrmFigures",
+    "SuccessFigures",
+    "TrafficFigures",
+    "VariantTraffic",
+    "sealed",
+]

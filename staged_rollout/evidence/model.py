@@ -1,0 +1,305 @@
+"""Everything that one decision knows, in numbers: the evidence schema, stored in the ledger in canonical form."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+EVIDENCE_VERSION = 1
+DECIMALS = 9
+"""Hashes cover integers, verdicts, and numbers rounded to 1e-9."""
+
+
+class Figures(BaseModel):
+    """A frozen record; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VariantTraffic(Figures):
+    """Rows of one assigned variant in the present stay. `units` are distinct."""
+
+    requests: int = 0
+    units: int = 0
+    errors: int = 0
+    fallbacks: int = 0
+
+
+class TrafficFigures(Figures):
+    """What was served in the present stay, by assigned variant."""
+
+    champion: VariantTraffic = VariantTraffic()
+    candidate: VariantTraffic = VariantTraffic()
+    contradictory_units: int = 0
+
+
+class ShadowFigures(Figures):
+    """The candidate's answers to copied requests.
+
+    Attributes:
+        requests: Requests that the champion answered.
+        captured: Of these, the candidate's answers that were captured.
+        agreed: Captured answers equal to the champion's.
+        units: Units with at least one pair.
+        units_disagreeing: Units with at least one unequal pair.
+        disagreement_upper: One-sided 97.5% upper limit (Clopper-Pearson) of the share of disagreeing units; None without units.
+    """
+
+    requests: int
+    captured: int
+    agreed: int
+    units: int
+    units_disagreeing: int
+    disagreement_upper: float | None
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of captured answers that agree."""
+        return self.agreed / self.captured if self.captured else None
+
+    @property
+    def completeness(self) -> float:
+        """Share of requests whose shadow answer was captured."""
+        return self.captured / self.requests if self.requests else 0.0
+
+
+class BaselineFigures(Figures):
+    """The champion's success metric before LIVE: as measured on closed units, or as the file gives it."""
+
+    given: float | None
+    units: int
+    successes: int
+
+    @property
+    def value(self) -> float | None:
+        """The baseline that a plan would use."""
+        if self.given is not None:
+            return self.given
+        return self.successes / self.units if self.units else None
+
+
+class BoundFigures(Figures):
+    """A critical value and the alpha (per side) spent up to it."""
+
+    look: int
+    information: float
+    z: float
+    alpha_spent: float
+
+
+class SuccessFigures(Figures):
+    """The success metric on closed LIVE units, by assigned variant; candidate minus champion.
+
+    Attributes:
+        closed_champion: Units whose window has closed.
+        closed_candidate: The same of the candidate.
+        n_champion: Closed units with an outcome.
+        n_candidate: The same of the candidate.
+        x_champion: Successes among them.
+        x_candidate: The same of the candidate.
+        estimate: Difference of the rates; None without units.
+        z: Score z for better than 0 in the metric's good direction; None when insufficient.
+    """
+
+    closed_champion: int
+    closed_candidate: int
+    n_champion: int
+    n_candidate: int
+    x_champion: int
+    x_candidate: int
+    estimate: float | None
+    z: float | None
+
+
+class LookFigures(Figures):
+    """One look at its planned cut-off.
+
+    Attributes:
+        slot: The planned slot, from 1.
+        kind: `harm`, `efficacy` or `final`.
+        cut_off: No later row or outcome counts.
+        information: t = n_eff / n_eff_max.
+        success: The success metric.
+        efficacy: The bound that z must reach; None at a harm look or when insufficient.
+        harm: The bound that -z must reach; None when insufficient or all harm alpha is spent.
+        interval: Repeated confidence interval of the difference at the efficacy bound, else at the harm bound.
+        insufficient: Why no test was made, or "".
+    """
+
+    slot: int
+    kind: Literal["harm", "efficacy", "final"]
+    cut_off: datetime
+    information: float
+    success: SuccessFigures
+    efficacy: BoundFigures | None
+    harm: BoundFigures | None
+    interval: tuple[float, float] | None
+    insufficient: str = ""
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the efficacy bound was reached."""
+        return self.efficacy is not None and self.success.z is not None and self.success.z >= self.efficacy.z
+
+    @property
+    def harmful(self) -> bool:
+        """Whether the harm bound was reached."""
+        return self.harm is not None and self.success.z is not None and -self.success.z >= self.harm.z
+
+
+class GuardrailFigures(Figures):
+    """One guardrail in the present stay.
+
+    Attributes:
+        name: As in the rollout file.
+        acting: Whether it may roll back and block promotion; else it is only watched.
+        unit: What the figures are in: `share` or `ms`.
+        margin: Largest tolerated worsening.
+        champion: The champion's figure.
+        candidate: The candidate's.
+        worsening: How much worse the candidate is; negative when it is better.
+        z_non_inferiority: (margin - worsening) / se; None when insufficient.
+        log_e: Log e-value of the always-valid guard.
+        threshold_log: It alarms from here on.
+        alarm: Whether it does.
+        method: Which guard was used.
+    """
+
+    name: str
+    acting: bool
+    unit: Literal["share", "ms"]
+    margin: float
+    champion: float | None
+    candidate: float | None
+    worsening: float | None
+    z_non_inferiority: float | None
+    log_e: float
+    threshold_log: float
+    alarm: bool
+    method: str
+
+
+class SrmFigures(Figures):
+    """A sample-ratio test that survives peeking, and the fixed one beside it."""
+
+    name: Literal["first exposure", "closed with outcome"]
+    counts: tuple[int, int]
+    weights: tuple[float, float]
+    log_e: float
+    threshold_log: float
+    alarm: bool
+    chi_squared: float
+    p_value: float
+    prior: float
+
+
+class QualityFigures(Figures):
+    """Verdicts of the quality suite; `day` is the newest event day that was checked."""
+
+    day: date | None
+    passed: bool
+    failures: tuple[str, ...]
+    failed_in_a_row: int
+
+
+class DriftFigures(Figures):
+    """A drift signal: population stability index of the candidate's predictions against its shadow answers."""
+
+    name: str
+    psi: float | None
+    limit: float
+    breached: bool
+
+
+class HealthFigures(Figures):
+    """Whether there is traffic, and whether its logs arrive.
+
+    Attributes:
+        calls: As the routers count.
+        last_call_at: Of the last call.
+        newest_row_at: The newest logged row of the endpoint.
+        no_traffic: No call for `capture_delay`.
+        no_data: Calls, and a log that is older than them by `capture_delay`.
+    """
+
+    calls: int
+    last_call_at: datetime | None
+    newest_row_at: datetime | None
+    no_traffic: bool
+    no_data: bool
+
+
+class PlatformFigures(Figures):
+    """Whether routers and endpoint are as the state wants them."""
+
+    routing_as_desired: bool
+    endpoint_as_desired: bool
+    status: str
+    claimable: bool
+
+
+class HarmGuardFigures(Figures):
+    """The always-valid guard of the success metric while baking, against the holdback."""
+
+    n_champion: int
+    n_candidate: int
+    x_champion: int
+    x_candidate: int
+    log_e: float
+    threshold_log: float
+    alarm: bool
+
+
+class SegmentFigures(Figures):
+    """One segment's difference: reported with a Holm-adjusted p-value, never decided on."""
+
+    segment: str
+    value: str
+    n_champion: int
+    n_candidate: int
+    estimate: float | None
+    p_holm: float | None
+
+
+class Evidence(Figures):
+    """What a decision stands on. `as_of` is the clock's time; `batch` names the lake's snapshots."""
+
+    version: int = EVIDENCE_VERSION
+    rollout: str
+    state: str
+    step: int
+    as_of: datetime
+    batch: int
+    traffic: TrafficFigures = TrafficFigures()
+    shadow: ShadowFigures | None = None
+    baseline: BaselineFigures | None = None
+    champion_p95_ms: float | None = None
+    look: LookFigures | None = None
+    guardrails: tuple[GuardrailFigures, ...] = ()
+    srm: tuple[SrmFigures, ...] = ()
+    quality: QualityFigures = QualityFigures(day=None, passed=False, failures=(), failed_in_a_row=0)
+    drift: tuple[DriftFigures, ...] = ()
+    health: HealthFigures
+    platform: PlatformFigures
+    bake: HarmGuardFigures | None = None
+    segments: tuple[SegmentFigures, ...] = ()
+    freeze: str | None = None
+    spent_usd: float = 0.0
+
+
+def rounded(value: Any) -> Any:
+    """A JSON value with every float rounded to `DECIMALS`, and -0.0 as 0.0."""
+    if isinstance(value, float):
+        return round(value, DECIMALS) + 0.0
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(item) for item in value]
+    return value
+
+
+def sealed(evidence: Evidence) -> Evidence:
+    """The evidence as it is stored: what is decided on and what is replayed are the same numbers."""
+    return Evidence.model_validate(rounded(evidence.model_dump(mode="json")))

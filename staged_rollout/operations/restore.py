@@ -1,0 +1,30 @@
+"""Back to the champion: needs nothing but the ledger, the assignments and the endpoint."""
+
+from __future__ import annotations
+
+from staged_rollout.operations.journal import active, load
+from staged_rollout.operations.operate import roll_back
+from staged_rollout.ports import Platform
+from staged_rollout.state import Actor, RolloutState, State
+
+
+def restore_champion(platform: Platform, rollout: str, reason: str, actor: Actor) -> RolloutState:
+    """Roll back, or bring the routers back to what an ended rollout wants; doing it again changes nothing."""
+    state = load(platform, rollout)
+    if state.terminal or state.state is State.REGISTERED:
+        return state
+    return roll_back(platform, state, reason, actor)
+
+
+def blind(platform: Platform) -> list[tuple[RolloutState, str]]:
+    """Exposed rollouts that nobody has watched for `blind_after`, each with the sentence that says so."""
+    now = platform.clock.now()
+    found: list[tuple[RolloutState, str]] = []
+    for state in active(platform):
+        if not state.exposed:
+            continue
+        since = platform.ledger.last_watched(state.rollout) or state.stage.entered_at
+        if now - since > state.spec.blind_after:
+            reason = f"blind: nobody has watched since {since:%Y-%m-%d %H:%M}, limit {state.spec.blind_after}"
+            found.append((state, reason))
+    return found

@@ -1,0 +1,45 @@
+"""What blocks forward moves."""
+
+from __future__ import annotations
+
+from staged_rollout.evidence import Evidence
+from staged_rollout.spec.model import RolloutSpec
+from staged_rollout.state import HoldReason, RolloutState, State
+
+Hold = tuple[HoldReason, str]
+
+_WATCHED = frozenset(
+    {State.SHADOW, State.CANARY, State.LIVE, State.AWAITING_APPROVAL, State.PROMOTING, State.BAKING}
+)
+
+
+def holds_now(spec: RolloutSpec, state: RolloutState, evidence: Evidence) -> tuple[Hold, ...]:
+    """Every reason that holds on this evidence, in the order of `HoldReason`."""
+    found: dict[HoldReason, str] = {}
+    if state.state in _WATCHED:
+        quality = evidence.quality
+        if quality.day is not None and not quality.passed:
+            failures = "; ".join(quality.failures) or "no expectation ran"
+            found[HoldReason.QUALITY] = f"{quality.day}: {failures} ({quality.failed_in_a_row} event days in a row)"
+        for test in evidence.srm:
+            if test.alarm:
+                found[HoldReason.SRM] = (
+                    f"{test.name}: {test.counts[0]:,} against {test.counts[1]:,} units, designed "
+                    f"{test.weights[0]:g}:{test.weights[1]:g}, log e {test.log_e:.2f} (limit {test.threshold_log:.2f})"
+                )
+                break
+        if evidence.health.no_data:
+            found[HoldReason.NO_DATA] = (
+                f"last call at {evidence.health.last_call_at}, newest logged row {evidence.health.newest_row_at}: "
+                f"more than {spec.capture_delay} apart"
+            )
+        elif evidence.health.no_traffic:
+            found[HoldReason.NO_TRAFFIC] = f"no call since {evidence.health.last_call_at}, limit {spec.capture_delay}"
+        for signal in evidence.drift:
+            if signal.breached:
+                found[HoldReason.DRIFT] = f"{signal.name}: PSI {signal.psi:.3f}, limit {signal.limit:g}"
+    if evidence.freeze:
+        found[HoldReason.FREEZE] = f"freeze window {evidence.freeze}"
+    if HoldReason.OPERATOR in state.holds:
+        found[HoldReason.OPERATOR] = state.holds[HoldReason.OPERATOR][1]
+    return tuple((reason, found[reason]) for reason in HoldReason if reason in found)

@@ -1,0 +1,60 @@
+"""Running a web application as a well-behaved process: a free port, one line when ready, no life beyond its parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+
+import uvicorn
+from starlette.types import ASGIApp
+
+LOOPBACK = "127.0.0.1"
+
+
+def listen(app: ASGIApp, *, host: str, port: int, parent_pipe: bool) -> None:
+    """Serve until SIGTERM, SIGINT, or (with `parent_pipe`) until standard input ends; then stop gracefully.
+
+    Prints one JSON line `{"port": N, "pid": P}` on standard output once connections are accepted.
+
+    Args:
+        app: What answers.
+        host: Address to bind.
+        port: Port; 0 for a free one.
+        parent_pipe: Whether standard input is a pipe from the parent, whose end means that the parent is gone, also
+            when it was killed.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    listener = socket.create_server((host, port), backlog=512)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=10)
+    server = _Announcing(config, listener.getsockname()[1])
+    if parent_pipe:
+        threading.Thread(target=_stop_with_parent, args=(server,), name="parent-pipe", daemon=True).start()
+    server.run(sockets=[listener])
+    if not server.started:
+        raise SystemExit(1)
+
+
+class _Announcing(uvicorn.Server):
+    """Says its port only when a connection would be answered."""
+
+    def __init__(self, config: uvicorn.Config, port: int) -> None:
+        super().__init__(config)
+        self._port = port
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            sys.stdout.write(json.dumps({"port": self._port, "pid": os.getpid()}) + "\n")
+            sys.stdout.flush()
+
+
+def _stop_with_parent(server: uvicorn.Server) -> None:
+    # os.read and not sys.stdin: a lock on the buffered reader would make the interpreter's shutdown fail.
+    while os.read(0, 4096):
+        pass
+    server.should_exit = True

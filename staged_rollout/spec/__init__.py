@@ -1,0 +1,1 @@
+"""What a rollout and an environment are: the files of `configs/`, read, linted and resolved into frozen models."""

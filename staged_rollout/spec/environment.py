@@ -1,0 +1,128 @@
+"""One environment: account, region, keys, and which adapter stands behind each port."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from staged_rollout.spec.findings import Finding, spec_error
+from staged_rollout.spec.locations import config_file, configs_dir
+from staged_rollout.spec.model import Instance
+from staged_rollout.spec.prices import PriceOverrides
+from staged_rollout.spec.values import Duration, FrozenModel
+from staged_rollout.spec.yaml_model import load_model
+
+Choice = Literal["embedded", "aws"]
+PublicKey = Annotated[str, Field(min_length=16, max_length=4096)]
+
+
+class Adapters(FrozenModel):
+    """Which adapter stands behind each port; the ledger's is told by its URL."""
+
+    serving: Choice = "embedded"
+    assignments: Choice = "embedded"
+    registry: Choice = "embedded"
+    logs: Choice = "embedded"
+    lake: Choice = "embedded"
+    health: Choice = "embedded"
+    tracker: Choice = "embedded"
+    notifier: Literal["log", "prefect"] = "log"
+
+    @property
+    def uses_aws(self) -> bool:
+        """Whether any port is served by AWS."""
+        return "aws" in self.model_dump().values()
+
+
+class EnvironmentDefaults(FrozenModel):
+    """Defaults of rollout keys that this environment sets; a rollout file's own value stands above them."""
+
+    capture_delay: Duration | None = Field(default=None, description="a duration such as 2h")
+    blind_after: Duration | None = Field(default=None, description="a duration such as 30m")
+    min_units: int | None = Field(default=None, ge=1, description="a whole number from 1")
+    instance: Instance | None = Field(default=None, description="type and count")
+
+
+class EnvironmentSpec(FrozenModel):
+    """One file of `configs/environments/`.
+
+    Args:
+        name: The file's name.
+        local: One machine, nobody's production: `live.min` need not be whole weeks, the clock may be simulated.
+        clock: Where now comes from.
+        ledger: SQLAlchemy URL without a password; None: SQLite in the home folder.
+        account: AWS account id.
+        region: AWS region.
+        role_arn: The role that is assumed.
+        kms_key: Key that encrypts what is written to AWS.
+        adapters: The choice for each port.
+        approvers: Groups that a rollout can ask, each with its members' public keys.
+        defaults: Defaults of rollout keys.
+        prices: What differs from `configs/prices.yaml`.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$", description="letters, digits and '-'")
+    local: bool = Field(default=False, description="true or false")
+    clock: Literal["real", "simulated"] = Field(default="real", description="real or simulated")
+    ledger: str | None = Field(default=None, description="a SQLAlchemy URL without a password, or null")
+    account: str | None = Field(default=None, pattern=r"^[0-9]{12}$", description="12 digits in quotes")
+    region: str | None = Field(default=None, pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", description="such as us-east-1")
+    role_arn: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+$",
+        description="arn:aws:iam::ACCOUNT:role/NAME",
+    )
+    kms_key: str | None = Field(
+        default=None, pattern=r"^(alias/|arn:aws[a-z-]*:kms:)[\w:/-]+$", description="alias/NAME or a key's ARN"
+    )
+    adapters: Adapters = Field(default=Adapters(), description="embedded or aws for each port")
+    approvers: dict[str, tuple[PublicKey, ...]] = Field(
+        default_factory=dict, description="groups, each a list of public keys"
+    )
+    defaults: EnvironmentDefaults = EnvironmentDefaults()
+    prices: PriceOverrides = Field(default=PriceOverrides(), description="US dollars from 0")
+
+    @field_validator("ledger")
+    @classmethod
+    def _without_password(cls, ledger: str | None) -> str | None:
+        if ledger is None:
+            return None
+        if "://" not in ledger:
+            raise ValueError("is not a SQLAlchemy URL")
+        try:
+            holds_password = urlsplit(ledger).password is not None
+        except ValueError as error:
+            raise ValueError("is not a SQLAlchemy URL") from error
+        if holds_password or "password=" in ledger:
+            raise ValueError("holds a password, which belongs in PGPASSFILE or STAGED_ROLLOUT_LEDGER")
+        return ledger
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.clock == "simulated" and not self.local:
+            raise ValueError("clock == 'simulated' needs local == true: outcomes of real traffic keep real time")
+        if self.adapters.uses_aws and (self.account is None or self.region is None):
+            raise ValueError("adapters on aws need account and region")
+        return self
+
+
+def load_environment(name_or_path: Path | str, configs: Path | None = None) -> EnvironmentSpec:
+    """Read an environment.
+
+    Args:
+        name_or_path: A name in `configs/environments`, or a path that ends in .yaml.
+        configs: The configs folder; None: the one that `configs_dir()` finds.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        SpecError: If the file does not lint; with all findings.
+    """
+    path = config_file("environments", name_or_path, configs or configs_dir())
+    environment = load_model(path, EnvironmentSpec)
+    if environment.name != path.stem:
+        finding = Finding(str(path), 1, "name", environment.name, "is not the file's name", path.stem)
+        raise spec_error(str(path), (finding,))
+    return environment
