@@ -107,7 +107,7 @@ class Assigned:
 
 def position(salt: str, unit: str) -> float:
     """Where a unit lies on [0, 1) under a salt: uniform, stable, and independent between salts."""
-    # A router must answer whatever id a caller sends, unpaired surrogates included. 53 bits: more would round up to 1.0.
+    # A router must answer whatever id a caller sends, unpaired surrogates too. 53 bits: more would round up to 1.0.
     digest = hashlib.sha256(f"{salt}\x1f{unit}".encode("utf-8", "surrogatepass")).digest()
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
@@ -120,8 +120,8 @@ def arm_of(document: AssignmentDocument, unit: str) -> Arm:
 def assign(document: AssignmentDocument, unit: str | None) -> Assigned:
     """Which variant answers a unit, and whether the rollout counts it.
 
-    A request without a unit (None or "") is served by the champion and not enrolled: lumping such requests into one variant would
-    make the split depend on who forgets the id.
+    A request without a unit (None or "") is served by the champion and not enrolled: lumping such requests into one
+    variant would make the split depend on who forgets the id.
     """
     if document.rollout is None or not unit:
         # Named even without a rollout: right after a rollback the endpoint's weights may still favour the candidate.
@@ -134,9 +134,7 @@ def assign(document: AssignmentDocument, unit: str | None) -> Assigned:
         return Assigned(document.candidate if candidate else document.champion, document.rollout, arm, target=True)
     if position(document.enrol_salt, unit) >= document.enrolled:
         return Assigned(document.champion, None, None, target=True)
-    return Assigned(
-        document.candidate if arm == "treatment" else document.champion, document.rollout, arm, target=True
-    )
+    return Assigned(document.candidate if arm == "treatment" else document.champion, document.rollout, arm, target=True)
 
 
 def request_id(rollout_or_endpoint: str, unit: str | None, nonce: str) -> str:

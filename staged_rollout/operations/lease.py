@@ -40,7 +40,10 @@ class Lease:
         head = self.platform.ledger.head(state.rollout)
         if head != state.seq:
             raise StaleSequenceError(
-                f"{state.rollout} moved from event {state.seq} to {head}", rollout=state.rollout, seq=state.seq, head=head
+                f"{state.rollout} moved from event {state.seq} to {head}",
+                rollout=state.rollout,
+                seq=state.seq,
+                head=head,
             )
         if not _take(self.platform, self.endpoint, self.rollout, self.token):
             raise _held(self.platform, self.endpoint)
@@ -71,9 +74,7 @@ def _take(platform: Platform, endpoint: str, rollout: str, token: str) -> bool:
     claim = platform.ledger.claim_of(endpoint)
     if claim is None or claim.rollout != rollout or not _dead(claim.token):
         return False
-    return platform.ledger.lease(
-        endpoint, rollout, token=token, now=now, until=now + LEASE_S, seize=claim.token
-    )
+    return platform.ledger.lease(endpoint, rollout, token=token, now=now, until=now + LEASE_S, seize=claim.token)
 
 
 def _dead(token: str) -> bool:

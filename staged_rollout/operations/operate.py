@@ -93,7 +93,9 @@ def roll_back(platform: Platform, state: RolloutState, reason: str, actor: Actor
     if state.terminal:
         hint = "the candidate is the champion now: register the older version as a new candidate"
         raise RefusedError(
-            f"{state.rollout} ended in {state.state}", hint=hint if state.state is State.PROMOTED else "", rollout=state.rollout
+            f"{state.rollout} ended in {state.state}",
+            hint=hint if state.state is State.PROMOTED else "",
+            rollout=state.rollout,
         )
     if state.state is State.REGISTERED:
         raise RefusedError(f"{state.rollout} is REGISTERED: nothing is served yet", hint="staged-rollout cancel")

@@ -27,7 +27,9 @@ def freeze_plan(spec: RolloutSpec, evidence: Evidence) -> Plan:
     """
     baseline = evidence.baseline
     if baseline is None or baseline.value is None:
-        raise StatisticsError("LIVE cannot begin without a baseline", hint="set success.baseline, or wait for closed champion units")
+        raise StatisticsError(
+            "LIVE cannot begin without a baseline", hint="set success.baseline, or wait for closed champion units"
+        )
     mde = spec.success.mde.absolute(baseline.value)
     target = baseline.value + (mde if spec.success.better == "higher" else -mde)
     room = 1e-3

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from staged_rollout.ports import Notification, Platform
 from staged_rollout.report.look import event_markdown
+
+from staged_rollout.ports import Notification, Platform
 from staged_rollout.state import Event, EventType, RolloutState, State, fold
 
 Level = Literal["info", "warning", "alarm"]

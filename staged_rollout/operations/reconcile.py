@@ -79,7 +79,9 @@ def endpoint_target(platform: Platform, state: RolloutState) -> EndpointTarget:
     )
 
 
-def assignment_target(platform: Platform, state: RolloutState, current: PublishedAssignment | None) -> AssignmentDocument:
+def assignment_target(
+    platform: Platform, state: RolloutState, current: PublishedAssignment | None
+) -> AssignmentDocument:
     """The document that a state wants, with the epoch that would follow the one in force."""
     routing = desired(state).routing
     return AssignmentDocument(
@@ -139,7 +141,11 @@ def _step(platform: Platform, state: RolloutState, actor: Actor, lease: Lease) -
             return Step(done=False, wait_s=drain, did="waiting for routers to drain")
         return _change_endpoint(platform, state, actor, lease, endpoint, target)
     results = [
-        observed(intent.effect, intent.key, {"status": str(endpoint.status) if endpoint else "", "config": endpoint.config if endpoint else ""})
+        observed(
+            intent.effect,
+            intent.key,
+            {"status": str(endpoint.status) if endpoint else "", "config": endpoint.config if endpoint else ""},
+        )
         for intent in state.intents
         if intent.effect == "endpoint"
     ]

@@ -12,9 +12,9 @@ from staged_rollout.operations.journal import active, code_version, load
 from staged_rollout.operations.operate import cancel_before_exposure
 from staged_rollout.ports import EndpointTarget, ModelVersion, Platform, VariantTarget
 from staged_rollout.spec.cost import forecast, stage_times
-from staged_rollout.spec.prices import PriceTable
 from staged_rollout.spec.model import RolloutSpec, spec_hash
-from staged_rollout.state import Actor, Candidate, Champion, EventType, NewEvent, RolloutState, State, to_payload
+from staged_rollout.spec.prices import PriceTable
+from staged_rollout.state import Actor, Candidate, Champion, EventType, NewEvent, State, to_payload
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ def champion_of(platform: Platform, spec: RolloutSpec) -> Champion:
     champion = platform.registry.champion(spec.registry)
     if champion is None:
         raise RefusedError(
-            f"{spec.registry} has no champion", hint=f"staged-rollout serve {spec.rollout} --version N deploys the first one"
+            f"{spec.registry} has no champion",
+            hint=f"staged-rollout serve {spec.rollout} --version N deploys the first one",
         )
     endpoint = platform.serving.describe(spec.endpoint)
     if endpoint is None:
@@ -164,7 +165,9 @@ def serve(platform: Platform, spec: RolloutSpec, version: str) -> str:
     claim = platform.ledger.claim_of(spec.endpoint)
     if claim is not None:
         raise ConflictError(
-            f"{spec.endpoint} belongs to {claim.rollout}", hint="a running rollout decides what is served", endpoint=spec.endpoint
+            f"{spec.endpoint} belongs to {claim.rollout}",
+            hint="a running rollout decides what is served",
+            endpoint=spec.endpoint,
         )
     model = platform.registry.version(spec.registry, version)
     name = variant_name(version)

@@ -36,7 +36,11 @@ def decide(spec: RolloutSpec, state: RolloutState, evidence: Evidence) -> Decisi
     if harm is not None:
         return harm
     holds = holds_now(spec, state, evidence)
-    if spec.budget.max_usd is not None and evidence.spent_usd > spec.budget.max_usd and state.state is not State.REGISTERED:
+    if (
+        spec.budget.max_usd is not None
+        and evidence.spent_usd > spec.budget.max_usd
+        and state.state is not State.REGISTERED
+    ):
         return stages.keep(f"spent ${evidence.spent_usd:,.2f} of ${spec.budget.max_usd:,.2f}: over budget", holds=holds)
     match state.state:
         case State.REGISTERED:

@@ -8,9 +8,7 @@ from staged_rollout.state import HoldReason, RolloutState, State
 
 Hold = tuple[HoldReason, str]
 
-_WATCHED = frozenset(
-    {State.SHADOW, State.CANARY, State.LIVE, State.AWAITING_APPROVAL, State.PROMOTING, State.BAKING}
-)
+_WATCHED = frozenset({State.SHADOW, State.CANARY, State.LIVE, State.AWAITING_APPROVAL, State.PROMOTING, State.BAKING})
 
 
 def holds_now(spec: RolloutSpec, state: RolloutState, evidence: Evidence) -> tuple[Hold, ...]:

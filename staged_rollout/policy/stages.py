@@ -91,11 +91,15 @@ def shadow(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tu
             shown = "none" if agreement is None else f"{agreement:.1%}"
             shut.append(f"agreement {shown}, asked {rules.agreement:.1%}")
         if figures.completeness < MIN_COMPLETENESS:
-            shut.append(f"{figures.captured:,} of {figures.requests:,} shadow answers captured, asked {MIN_COMPLETENESS:.0%}")
+            shut.append(
+                f"{figures.captured:,} of {figures.requests:,} shadow answers captured, asked {MIN_COMPLETENESS:.0%}"
+            )
     shut.extend(_quality_shut(evidence))
     time = served(state, evidence.as_of)
     if (shut or holds) and time is not None and time >= 2 * rules.for_:
-        return keep(f"shadow's gates stayed shut for {time}: " + "; ".join((*shut, *(d for _, d in holds))), holds=holds)
+        return keep(
+            f"shadow's gates stayed shut for {time}: " + "; ".join((*shut, *(d for _, d in holds))), holds=holds
+        )
     if shut or holds:
         return stay(tuple(shut) or ("shadow's gates are open",), holds)
     assert figures is not None  # noqa: S101 - shut is not empty otherwise; for the type checker
@@ -124,9 +128,7 @@ def canary(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tu
     last = state.step == len(steps)
     baseline = evidence.baseline
     if last and (
-        baseline is None
-        or baseline.value is None
-        or (baseline.given is None and baseline.units < MIN_BASELINE_UNITS)
+        baseline is None or baseline.value is None or (baseline.given is None and baseline.units < MIN_BASELINE_UNITS)
     ):
         units = baseline.units if baseline else 0
         shut.append(f"baseline: {units:,} of {MIN_BASELINE_UNITS:,} closed champion units")

@@ -88,9 +88,7 @@ class BatchDraft:
         identities: (table, event date) to the identities of the rows that it adds.
         claims: The ranges that it was read from.
         books: What became of their lines; each must balance.
-        newest: Stream to the newest event time among the accepted rows.
-        complete: Whether the run ends with this batch: only then watermarks move, so that a run killed halfway judges lateness
-            as it would have.
+        newest: Stream to the newest event time among the accepted rows; becomes a watermark when the run finishes.
     """
 
     at: datetime
@@ -99,7 +97,6 @@ class BatchDraft:
     claims: Sequence[SourceClaim]
     books: Sequence[FileBooks]
     newest: Mapping[Stream, datetime] = field(default_factory=dict)
-    complete: bool = True
 
 
 class LakeWriter(Protocol):
@@ -114,7 +111,7 @@ class LakeWriter(Protocol):
         ...
 
     def watermarks(self) -> Mapping[Stream, datetime]:
-        """The newest accepted event time of each stream, as of the last complete run."""
+        """The newest accepted event time of each stream, as of the last run that finished."""
         ...
 
     def seen(self, table: TableName, day: date, identities: Iterable[bytes]) -> set[bytes]:
@@ -130,6 +127,14 @@ class LakeWriter(Protocol):
 
         Raises:
             DataError: books that do not balance, or rows that do not fit their table.
+        """
+        ...
+
+    def finish(self) -> None:
+        """End the run: its newest event times become the watermarks.
+
+        A run that is killed before is carried on by the next one, which judges lateness by the same watermarks, so that the order and
+        size of batches change nothing.
         """
         ...
 

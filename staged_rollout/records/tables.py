@@ -68,7 +68,9 @@ TABLES: dict[TableName, tuple[Column, ...]] = {
         Column("event_date", "day", nullable=False, meaning="UTC day of `timestamp`; the partition"),
         Column("endpoint", "text", nullable=False, meaning="endpoint, from the file's place"),
         Column("variant", "text", nullable=False, meaning="variant, from the file's place"),
-        Column("input", "text", nullable=True, meaning="request payload; BASE64 stays as it is unless it is UTF-8 text"),
+        Column(
+            "input", "text", nullable=True, meaning="request payload; BASE64 stays as it is unless it is UTF-8 text"
+        ),
         Column("output", "text", nullable=True, meaning="response payload, likewise"),
         Column("prediction", "number", nullable=True, meaning="number in the output; null when there is none"),
         *_SOURCE,

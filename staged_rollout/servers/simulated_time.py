@@ -1,7 +1,7 @@
 """The header by which a demo's traffic says what time it is.
 
-It is honoured only when the server was started with `--simulated-time` and the caller is on the same machine; anything else
-is ignored, so that nobody can write history into a real log.
+It is honoured only when the server was started with `--simulated-time` and the caller is on the same machine; anything
+else is ignored, so that nobody can write history into a real log.
 """
 
 from __future__ import annotations

@@ -62,6 +62,10 @@ class EnvironmentSpec(FrozenModel):
         approvers: Groups that a rollout can ask, each with its members' public keys.
         defaults: Defaults of rollout keys.
         prices: What differs from `configs/prices.yaml`.
+        drain_s: Seconds from publishing an assignment until every router has it and its calls have ended; a shrinking
+            endpoint waits so long. At least two polls of a router (5 s each).
+        poll_s: Seconds between two looks at an endpoint that is changing.
+        settle_s: Seconds that one run waits for observed to equal desired; the next tick goes on.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$", description="letters, digits and '-'")
@@ -84,6 +88,9 @@ class EnvironmentSpec(FrozenModel):
     )
     defaults: EnvironmentDefaults = EnvironmentDefaults()
     prices: PriceOverrides = Field(default=PriceOverrides(), description="US dollars from 0")
+    drain_s: float = Field(default=15.0, ge=0, le=3600, description="seconds from 0 to 3600")
+    poll_s: float = Field(default=5.0, gt=0, le=600, description="seconds above 0, to 600")
+    settle_s: float = Field(default=600.0, gt=0, le=7200, description="seconds above 0, to 7200")
 
     @field_validator("ledger")
     @classmethod

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from staged_rollout.spec import kinds
 from staged_rollout.spec.kinds import Kind
 from staged_rollout.spec.metrics import GUARDRAILS, SIGNALS, SUCCESS_METRICS
@@ -49,19 +51,18 @@ class Key:
     @property
     def required(self) -> bool:
         """Whether the file must have it, wherever its section is due."""
-        return self.model is not None and self._field.is_required()
+        return self._held is not None and self._held.is_required()
 
     @property
     def default(self) -> Any:
         """The model's default; None for a required key."""
-        if self.model is None or self.required:
-            return None
-        return self._field.get_default(call_default_factory=True, validated_data={})
+        held = self._held
+        return None if held is None or self.required else held.get_default(call_default_factory=True, validated_data={})
 
     @property
-    def _field(self) -> Any:
-        assert self.model is not None  # noqa: S101 - narrows for the type checker; both callers have asked
-        return self.model.model_fields[self.field or self.path.rpartition(".")[2]]
+    def _held(self) -> FieldInfo | None:
+        name = self.field or self.path.rpartition(".")[2]
+        return None if self.model is None else self.model.model_fields[name]
 
 
 ENDPOINT_KINDS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -159,13 +159,18 @@ def optional(kind: Kind, *, word: str | None = None) -> Kind:
     """The same kind, where nothing may stand: `null`, or a word for it."""
 
     def read(node: Node) -> Any:
-        return None if word is not None and isinstance(node, Scalar) and node.text == word else kind.read(node)
+        if word is not None and isinstance(node, Scalar) and node.text == word:
+            return None
+        try:
+            return kind.read(node)
+        except GrammarError as error:
+            raise GrammarError(error.value, error.problem, accepts) from error
 
     def render(value: Any) -> str:
         return (word or "null") if value is None else kind.render(value)
 
-    nothing = [{"type": "null"}] if word is None else [{"type": "null"}, {"const": word}]
     accepts = f"{kind.accepts}, or {word or 'null'}"
+    nothing = [{"type": "null"}] if word is None else [{"type": "null"}, {"const": word}]
     return Kind(accepts, read, render, {"anyOf": [*nothing, dict(kind.schema)]}, nullable=True)
 
 
@@ -245,8 +250,7 @@ def _freeze() -> Kind:
         return FreezeWindow(start=start, end=end)
 
     def render(window: FreezeWindow) -> str:
-        first: date = window.start
-        return grammar.render_freeze(first, window.end)
+        return grammar.render_freeze(window.start, window.end)
 
     return worded(grammar.FREEZE_ACCEPTS, parse, render, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}/[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from math import ceil
 
 from staged_rollout.spec.draft import Draft
 from staged_rollout.spec.values import Margin, Split
@@ -31,7 +32,7 @@ def planned_units(
         split: Champion and candidate.
 
     Returns:
-        The fixed sample of two proportions times `INFLATION`; None if either rate lies outside (0, 1), or both are the same float.
+        The fixed sample of two proportions times `INFLATION`; None if a rate lies outside (0, 1), or they are equal.
     """
     difference = mde.absolute(baseline)
     candidate = baseline + (difference if better == "higher" else -difference)
@@ -74,9 +75,10 @@ def check_plan(draft: Draft) -> None:
     a_day, longest = draft["traffic.units_per_day"], draft["stages.live.max"]
     expected = a_day * (longest / _DAY)
     if units > expected:
+        enough, longer = ceil(units / (longest / _DAY)), ceil(units / a_day)
         at = f"baseline {baseline:.1%}" if measured is not None else "no baseline given, so the worst case 50%"
         draft.add(
             "traffic.units_per_day",
             f"brings {expected:,.0f} units in live.max, and the test needs {units:,.0f} ({at}): an impossible plan",
-            f"at least {units / (longest / _DAY):,.0f} units a day, live.max of {units / a_day:,.0f}d, or a larger mde",
+            f"at least {enough:,} units a day, live.max of {longer:,}d, or a larger mde",
         )

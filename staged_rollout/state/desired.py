@@ -84,9 +84,7 @@ def desired(state: RolloutState) -> Desired:
 
     if state.state is State.PROMOTED:
         alone = DesiredVariant(candidate.name, candidate.version, state.candidate.reference, 1.0)
-        return Desired(
-            DesiredRouting(None, None, 0, candidate, None, 0.0, 0.0), DesiredEndpoint((alone,), None)
-        )
+        return Desired(DesiredRouting(None, None, 0, candidate, None, 0.0, 0.0), DesiredEndpoint((alone,), None))
     if label is None:
         return Desired(
             DesiredRouting(None, None, 0, champion, None, 0.0, 0.0), DesiredEndpoint((champion_variant,), None)

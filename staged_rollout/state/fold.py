@@ -115,7 +115,8 @@ def _stage_entered(state: RolloutState, event: Event, payload: Mapping[str, Any]
     entered, step = State(payload["state"]), int(payload["step"])
     if entered not in TRANSITIONS[state.state]:
         raise ValueError(f"{state.state} cannot become {entered}")
-    steps = {State.CANARY: len(state.spec.stages.canary), State.PROMOTING: len(state.spec.stages.promote)}.get(entered, 0)
+    stages = state.spec.stages
+    steps = {State.CANARY: len(stages.canary), State.PROMOTING: len(stages.promote)}.get(entered, 0)
     follows = state.step + 1 if entered is state.state else min(steps, 1)
     if step != follows or step > steps:
         raise ValueError(f"{state.state} step {state.step} cannot become {entered} step {step} of {steps}")
@@ -169,7 +170,9 @@ def _look_taken(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> Ro
 
 
 def _quality_checked(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> RolloutState:
-    return replace(state, quality={**state.quality, date.fromisoformat(payload["day"]): bool(payload["passed"])})
+    failures = tuple(f"{f['name']}: {f['observed']} (accepted: {f['accepted']})" for f in payload["failures"])
+    quality = {**state.quality, date.fromisoformat(payload["day"]): bool(payload["passed"])}
+    return replace(state, quality=quality, quality_failures=failures)
 
 
 def _decided(state: RolloutState, event: Event, payload: Mapping[str, Any]) -> RolloutState:

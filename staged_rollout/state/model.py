@@ -217,6 +217,7 @@ class RolloutState:
         looks: Taken looks in order of slot.
         planned: A slot that was planned and not yet taken.
         quality: Event day to verdict.
+        quality_failures: What failed on the newest day that was checked.
         decisions: All that were written.
         approval: What was said of the newest decision that asked, or None.
         intents: Effects without a result.
@@ -244,6 +245,7 @@ class RolloutState:
     looks: tuple[TakenLook, ...] = ()
     planned: PlannedLook | None = None
     quality: dict[date, bool] = field(default_factory=dict)
+    quality_failures: tuple[str, ...] = ()
     decisions: tuple[DecisionRecord, ...] = ()
     approval: Approval | None = None
     intents: tuple[Intent, ...] = ()

@@ -44,8 +44,8 @@ class Bound:
 def next_bound(past: Sequence[Bound], information: float, spending: Spending, *, final: bool = False) -> Bound:
     """The bound of the look after `past`, which stays as it was.
 
-    The first look with information >= 1, and one declared `final` whatever its information, spends all that is left; the
-    true information enters the covariances either way.
+    The first look with information >= 1, and one declared `final` whatever its information, spends all that is left;
+    the true information enters the covariances either way.
 
     Args:
         past: Bounds of the looks taken so far, in order; empty before the first.
@@ -57,12 +57,13 @@ def next_bound(past: Sequence[Bound], information: float, spending: Spending, *,
         The new bound; always finite.
 
     Raises:
-        StatisticsError: The information does not rise by at least 1e-4, a number is out of bounds, or nothing is left to spend.
+        StatisticsError: The information does not rise by at least 1e-4, a number is out of bounds, or nothing is left
+        to spend.
 
     >>> first = next_bound([], 0.5, Spending("obrien-fleming", 0.025))
     >>> second = next_bound([first], 1.0, Spending("obrien-fleming", 0.025))
     >>> round(first.z, 8), round(second.z, 8)
-    (2.96258804, 1.9685956)
+    (2.96258804, 1.96859564)
     """
     infos, zs = _checked([bound.information for bound in past], [bound.z for bound in past])
     _check_step(infos[-1] if infos else 0.0, information)
@@ -91,7 +92,7 @@ def bounds(information: Sequence[float], spending: Spending, *, final: bool = Fa
         StatisticsError: As `next_bound`.
 
     >>> [round(bound.z, 4) for bound in bounds((0.2, 0.4, 0.6, 0.8, 1.0), Spending("obrien-fleming", 0.025))]
-    [4.8769, 3.357, 2.6803, 2.2898, 2.0311]
+    [4.8769, 3.357, 2.6803, 2.2898, 2.031]
     """
     taken: list[Bound] = []
     for k, t in enumerate(information, start=1):

@@ -22,7 +22,8 @@ def threshold_grid(p95_ms: float) -> tuple[float, ...]:
         p95_ms: The champion's 95th percentile when the plan is frozen, in ms, > 0.
 
     Returns:
-        181 ascending thresholds in ms, to nine significant digits so that every platform has the same; `p95_ms` is the 73rd.
+        181 ascending thresholds in ms, to nine significant digits so that every platform has the same; `p95_ms` is
+        the 73rd.
 
     Raises:
         StatisticsError: p95_ms is not a positive number.
@@ -62,13 +63,15 @@ class ExceedanceMoments:
         count("n", self.n)
         if not len(self.exceed) == len(self.exceed_squared) == len(self.exceed_requests):
             raise StatisticsError(
-                f"{len(self.exceed)}, {len(self.exceed_squared)} and {len(self.exceed_requests)} sums, must be one per threshold",
+                f"{len(self.exceed)}, {len(self.exceed_squared)} and {len(self.exceed_requests)} sums, must be equal",
                 hint="build all sums from the same grid",
             )
         steps = zip((self.requests, *self.exceed), (*self.exceed, 0), strict=True)
         if any(later > earlier for earlier, later in steps):
             message = "exceedances rise along the grid, or are more than the requests"
-            raise StatisticsError(message, hint="count requests above each threshold, thresholds ascending", exceed=self.exceed)
+            raise StatisticsError(
+                message, hint="count requests above each threshold, thresholds ascending", exceed=self.exceed
+            )
 
     @classmethod
     def empty(cls, thresholds: int) -> ExceedanceMoments:
@@ -126,7 +129,12 @@ class ExceedanceMoments:
     def at(self, j: int) -> RatioMoments:
         """The share of requests above threshold `j`, as a ratio of unit totals."""
         return RatioMoments(
-            self.n, self.exceed[j], self.exceed_squared[j], self.requests, self.requests_squared, self.exceed_requests[j]
+            self.n,
+            self.exceed[j],
+            self.exceed_squared[j],
+            self.requests,
+            self.requests_squared,
+            self.exceed_requests[j],
         )
 
 
@@ -138,6 +146,8 @@ def exceedances(latencies: Sequence[float], grid: Sequence[float]) -> tuple[int,
     """
     for value in latencies:
         if math.isnan(value):
-            raise StatisticsError("latency == nan, must be a number or +inf", hint="a failed call is +inf", latency=value)
+            raise StatisticsError(
+                "latency == nan, must be a number or +inf", hint="a failed call is +inf", latency=value
+            )
     ordered = sorted(latencies)
     return tuple(len(ordered) - bisect.bisect_right(ordered, threshold) for threshold in grid)

@@ -1,13 +1,15 @@
-"""The always-valid guard of the harm budget: may be looked at after every unit, and alarms falsely with probability alpha, ever.
+"""The always-valid guard of the harm budget: looked at after any unit, its false alarms stay below alpha in total.
 
-Null hypothesis: worsening <= margin, one-sided, where the worsening is the difference of two request-weighted ratios over
-unit totals (errors per request by unit). Two e-processes share alpha, because the data choose when one hands over to the other:
+Null hypothesis: worsening <= margin, one-sided, where the worsening is the difference of two request-weighted ratios
+over unit totals (errors per request by unit). Two e-processes share alpha, because the data choose when one hands
+over to the other:
 
-- Rare events (fewer than 20 units with an event, or fewer than 10 units in a variant): beta-binomial on units with an event,
-  with 1/4 of alpha. Exact for any counts; see `rare_events`.
+- Rare events (fewer than 20 units with an event, or fewer than 10 units in a variant): beta-binomial on units with an
+  event, with 1/4 of alpha. Exact for any counts; see `rare_events`.
 - From then on: one-sided normal mixture on the score statistic over unit totals, with 3/4 of alpha.
 
-Why the handover costs alpha: P(false alarm) <= P(the first ever alarms) + P(the second ever alarms) <= alpha / 4 + 3 alpha / 4.
+Why the handover costs alpha: P(false alarm) <= P(the first ever alarms) + P(the second ever alarms), which is at most
+alpha/4 + 3 alpha/4.
 
 Assumptions: units are independent; each unit's total is counted once (closed, or one per unit and stage).
 """
@@ -34,8 +36,9 @@ Method = Literal["beta-binomial", "normal-mixture", "insufficient"]
 FEW_EVENTS = 20
 #: Below this many units in a variant it is not used either.
 FEW_UNITS = 10
-#: Effective units n0 of the mixture: the prior of the standardised effect is |N(0, 1 / n0)|. 25 makes the bound tightest
-#: between some 50 and some 500 units per variant, which is where a canary must alarm; it costs log(1 + n / n0) / 2 later.
+#: Effective units n0 of the mixture: the prior of the standardised effect is |N(0, 1 / n0)|. 25 makes the bound
+#: tightest between some 50 and some 500 units per variant, which is where a canary must alarm; it costs log(1 + n /
+#: n0) / 2 later.
 MIXTURE_UNITS = 25.0
 _RARE_SHARE = 0.25
 
@@ -71,8 +74,9 @@ def log_normal_mixture(z: float, n_eff: float, n0: float = MIXTURE_UNITS) -> flo
     e = 2 (1 + n / n0)^(-1/2) exp(z^2 / 2 * n / (n + n0)) Phi(z sqrt(n / (n + n0))): the likelihood ratio averaged over
     positive standardised effects with density |N(0, 1 / n0)|. Each of them gives a supermartingale under effects <= 0.
 
-    Source: Robbins (1970), Annals of Mathematical Statistics 41, 1397-1409; Howard, Ramdas, McAuliffe and Sekhon (2021), Annals
-    of Statistics 49, section 3.2; with an estimated variance: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2024).
+    Source: Robbins (1970), Annals of Mathematical Statistics 41, 1397-1409; Howard, Ramdas, McAuliffe and Sekhon
+    (2021), Annals of Statistics 49, "Time-uniform, nonparametric, nonasymptotic confidence sequences"; with an
+    estimated variance: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2024).
 
     Args:
         z: Standardised excess over the null hypothesis.
@@ -83,12 +87,7 @@ def log_normal_mixture(z: float, n_eff: float, n0: float = MIXTURE_UNITS) -> flo
         log e.
     """
     weight = n_eff / (n_eff + n0)
-    return (
-        math.log(2)
-        - 0.5 * math.log1p(n_eff / n0)
-        + 0.5 * z * z * weight
-        + float(log_ndtr(z * math.sqrt(weight)))
-    )
+    return math.log(2) - 0.5 * math.log1p(n_eff / n0) + 0.5 * z * z * weight + float(log_ndtr(z * math.sqrt(weight)))
 
 
 def guard_worsening(
@@ -155,9 +154,9 @@ def guard_worsening(
 def _score_z(treatment: RatioMoments, control: RatioMoments, margin: Fraction) -> float | None:
     """Standardised excess of the worsening over the margin, with the variance that holds *at* the margin.
 
-    Residuals are taken about the ratios restricted to R_T = R_C + margin, and each variant's variance per unit is at least the
-    pooled one: a variant in which nothing has happened yet has no variance of its own, and a small holdback beside a large
-    treatment would alarm on that.
+    Residuals are taken about the ratios restricted to R_T = R_C + margin, and each variant's variance per unit is at
+    least the pooled one: a variant in which nothing has happened yet has no variance of its own, and a small holdback
+    beside a large treatment would alarm on that.
     """
     t, c = treatment, control
     ratio_c = (t.sy + c.sy - margin * t.sd) / Fraction(t.sd + c.sd)

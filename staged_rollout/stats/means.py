@@ -34,7 +34,7 @@ class Difference:
         return (self.estimate - finite("delta0", delta0, "the difference under the null hypothesis")) / self.se
 
     def interval(self, z_crit: float) -> tuple[float, float]:
-        """estimate +- z_crit se: with a look's bound, the repeated interval (Jennison and Turnbull 1989)."""
+        """Estimate +- z_crit se: with a look's bound, the repeated interval (Jennison and Turnbull 1989)."""
         return self.estimate - z_crit * self.se, self.estimate + z_crit * self.se
 
 
@@ -65,7 +65,8 @@ def ratio_difference(treatment: RatioMoments, control: RatioMoments, resolution:
         resolution: Step of the numerator per step of the denominator.
 
     Returns:
-        The difference, or None ("insufficient") with fewer than two units or no denominator in a variant, or no variance at all.
+        The difference, or None ("insufficient") with fewer than two units or no denominator in a variant, or no
+        variance at all.
     """
     t, c = ratio_estimate(treatment, resolution), ratio_estimate(control, resolution)
     if t is None or c is None:

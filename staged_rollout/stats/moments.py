@@ -1,7 +1,7 @@
 """Exact sufficient statistics of one variant: integer sums that add up to the same bytes in every order.
 
-Float sums depend on their order; integer sums do not. So each event is quantised to an integer at its metric's resolution, sums
-are Python integers, centring is done in integers, and there is one division at the end.
+Float sums depend on their order; integer sums do not. So each event is quantised to an integer at its metric's
+resolution, sums are Python integers, centring is done in integers, and there is one division at the end.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def exact(value: float) -> Fraction:
 def quantise(value: float, resolution: float) -> int:
     """The multiple of `resolution` nearest to `value`, ties to even.
 
-    Both numbers are read as the shortest decimals that name them, as they stand in a log or a rollout file, and are divided
-    exactly: 2.675 at 0.01 is a tie and gives 268, though the nearest floats would give 267.
+    Both numbers are read as the shortest decimals that name them, as they stand in a log or a rollout file, and are
+    divided exactly: 2.675 at 0.01 is a tie and gives 268, though the nearest floats would give 267.
 
     Args:
         value: In the metric's unit.
@@ -46,7 +46,9 @@ def quantise(value: float, resolution: float) -> int:
     positive("resolution", resolution, "the smallest step of the metric that counts, such as 0.001")
     if not math.isfinite(value):
         message = f"value == {value}, must be finite"
-        raise QuantisationError(message, hint="leave out or reject rows without a number", value=value, resolution=resolution)
+        raise QuantisationError(
+            message, hint="leave out or reject rows without a number", value=value, resolution=resolution
+        )
     quantum = round(exact(value) / exact(resolution))
     if abs(quantum) > LARGEST_QUANTUM:
         raise QuantisationError(
@@ -173,7 +175,7 @@ def ratio_estimate(moments: RatioMoments, resolution: float = 1.0) -> tuple[floa
 
     var = (s_y^2 - 2 R s_yd + s_d^2 R^2) / (n dbar^2), with s from n - 1.
 
-    Source: Deng, Knoblich and Lu (2018), KDD, section 3.1.
+    Source: Deng, Knoblich and Lu (2018), "Applying the delta method in metric analytics", KDD.
 
     Args:
         moments: Sums over units.
@@ -183,7 +185,7 @@ def ratio_estimate(moments: RatioMoments, resolution: float = 1.0) -> tuple[floa
         (ratio, variance of the ratio), or None ("insufficient") with fewer than two units or no denominator.
 
     >>> ratio_estimate(RatioMoments.from_values([1, 0, 2], [10, 10, 10]))
-    (0.1, 0.003333333333333333)
+    (0.1, 0.0033333333333333335)
     """
     m = moments
     if m.n < 2 or m.sd <= 0:

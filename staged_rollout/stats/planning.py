@@ -23,7 +23,7 @@ def inflation(information: Sequence[float], spending: Spending, power: float) ->
 
     R = (theta / (z_alpha + z_power))^2, where theta = E[Z] at t = 1 gives the sequential test its power.
 
-    Source: Jennison and Turnbull (2000), section 7.2.2.
+    Source: Jennison and Turnbull (2000), ch. 7 (error spending).
 
     Args:
         information: Planned information fractions, ascending; the last is 1.
@@ -65,7 +65,8 @@ def two_proportions_units(
 ) -> float:
     """Total units of a fixed test of two rates, pooled variance under H0 and unpooled under H1.
 
-    Source: statsmodels `samplesize_proportions_2indep_onetail`, which takes alpha per side only with a one-sided alternative.
+    Source: statsmodels `samplesize_proportions_2indep_onetail`, which takes alpha per side only with a one-sided
+    alternative.
 
     Args:
         p_control: Rate of the control, in (0, 1).
@@ -107,7 +108,7 @@ def two_means_units(sd: float, delta: float, alpha: float, power: float, ratio: 
 
     N = (z_alpha + z_power)^2 sd^2 / delta^2 * (1 + ratio)^2 / ratio.
 
-    Source: Jennison and Turnbull (2000), section 2.1.1. Normal, not Student: looks have hundreds of units.
+    Source: Jennison and Turnbull (2000), ch. 2. Normal, not Student: looks have hundreds of units.
 
     Args:
         sd: Standard deviation of one unit's value.
@@ -136,7 +137,9 @@ def two_means_units(sd: float, delta: float, alpha: float, power: float, ratio: 
 def _check_delta(delta: float) -> None:
     finite("delta", delta, "the smallest difference worth finding")
     if delta == 0:
-        raise StatisticsError("delta == 0, must not be 0", hint="no sample is large enough to find no difference", delta=delta)
+        raise StatisticsError(
+            "delta == 0, must not be 0", hint="no sample is large enough to find no difference", delta=delta
+        )
 
 
 def maximum_information_units(fixed_units: float, inflation_factor: float, treatment_share: float = 0.5) -> float:
@@ -159,7 +162,9 @@ def maximum_information_units(fixed_units: float, inflation_factor: float, treat
     positive("fixed_units", fixed_units, "the total sample size of the fixed test")
     if finite("inflation_factor", inflation_factor, "R of the looks planned") < 1:
         message = f"inflation_factor == {inflation_factor}, must be >= 1"
-        raise StatisticsError(message, hint="R of the looks planned, from inflation()", inflation_factor=inflation_factor)
+        raise StatisticsError(
+            message, hint="R of the looks planned, from inflation()", inflation_factor=inflation_factor
+        )
     share = inside("treatment_share", treatment_share, 0.0, 1.0, "the treatment's share of the units of both variants")
     return fixed_units * inflation_factor * share * (1 - share)
 

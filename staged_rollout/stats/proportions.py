@@ -1,7 +1,8 @@
 """Two rates with one 0/1 per unit: the score test at any margin, and the interval that inverts exactly that test.
 
-Source: Farrington and Manning (1990), Statistics in Medicine 9, 1447-1454; pooled variance at difference 0. The interval is
-that of Miettinen and Nurminen (1985) without their factor N / (N - 1), so that it and the test never disagree.
+Source: Farrington and Manning (1990), Statistics in Medicine 9, 1447-1454; pooled variance at difference 0. The
+interval is that of Miettinen and Nurminen (1985) without their factor N / (N - 1), so that it and the test never
+disagree.
 """
 
 from __future__ import annotations
@@ -46,15 +47,17 @@ class RateTest:
 def _checked(x: int, n: int, variant: str) -> tuple[int, int]:
     x, n = count(f"x_{variant}", x), count(f"n_{variant}", n)
     if x > n:
-        raise StatisticsError(f"x_{variant} == {x}, must be <= n_{variant} == {n}", hint="events are counted per unit", x=x, n=n)
+        raise StatisticsError(
+            f"x_{variant} == {x}, must be <= n_{variant} == {n}", hint="events are counted per unit", x=x, n=n
+        )
     return x, n
 
 
 def _restricted_rate(x_t: int, n_t: int, x_c: int, n_c: int, delta0: float) -> float:
     """Maximum-likelihood rate of the control when rate_T - rate_C = delta0, to the last place.
 
-    The log likelihood is concave, so its derivative falls; bisection needs no case for events that did not occur, where the
-    closed-form cubic loses half of its digits.
+    The log likelihood is concave, so its derivative falls; bisection needs no case for events that did not occur,
+    where the closed-form cubic loses half of its digits.
     """
     low, high = max(0.0, -delta0), min(1.0, 1.0 - delta0)
     while True:
@@ -94,7 +97,7 @@ def score_z(x_t: int, n_t: int, x_c: int, n_c: int, *, delta0: float = 0.0) -> f
         StatisticsError: Counts or delta0 out of bounds.
 
     >>> round(score_z(60, 500, 50, 500, delta0=0.0), 6)
-    1.010763
+    1.010668
     """
     x_t, n_t = _checked(x_t, n_t, "treatment")
     x_c, n_c = _checked(x_c, n_c, "control")
@@ -155,6 +158,7 @@ def score_test(
     n_treatment: int,
     x_control: int,
     n_control: int,
+    *,
     margin: float = 0.0,
     better: Literal["higher", "lower"] = "higher",
 ) -> RateTest | None:
@@ -172,14 +176,17 @@ def score_test(
         better: Which direction is better.
 
     Returns:
-        The test, or None ("insufficient") without units in both variants or with zero variance under the null hypothesis.
+        The test, or None ("insufficient") without units in both variants or with zero variance under the null
+        hypothesis.
 
     Raises:
         StatisticsError: Counts, margin or direction out of bounds.
     """
     not_negative("margin", margin, "the largest tolerated worsening, 1pp is 0.01")
     if better not in ("higher", "lower"):
-        raise StatisticsError(f"better == {better!r}, must be 'higher' or 'lower'", hint="the direction of success", better=better)
+        raise StatisticsError(
+            f"better == {better!r}, must be 'higher' or 'lower'", hint="the direction of success", better=better
+        )
     sign = 1.0 if better == "higher" else -1.0
     delta0 = -sign * margin if margin else 0.0
     z = score_z(x_treatment, n_treatment, x_control, n_control, delta0=delta0)

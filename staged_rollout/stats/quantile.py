@@ -1,7 +1,7 @@
 """The 95th percentile as a guardrail, from additive counts: exceedances of a frozen grid of thresholds, per unit.
 
-Source: Deng, Knoblich and Lu (2018), KDD, section 4.2 (percentile with cluster randomisation, by the outer confidence interval
-of the share below it).
+Source: Deng, Knoblich and Lu (2018), KDD (percentiles under cluster randomisation, from the confidence
+interval of the share below it).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 from staged_rollout.errors import StatisticsError
 from staged_rollout.stats.exceedance import ExceedanceMoments
@@ -65,8 +66,8 @@ def quantile_worsening(
 
     d_v = unit-clustered delta-method sd of the share of requests above Q_v;
     s_v = [Q_v(level + d_v) - Q_v(level - d_v)] / 2; z = (margin - (Q_T - Q_C)) / sqrt(s_T^2 + s_C^2).
-    Where a step of the grid holds much of the tail, the percentile is known to that step only: s_v is at least half the step times
-    the share of the tail that it holds.
+    Where a step of the grid holds much of the tail, the percentile is known to that step only: s_v is at least half
+    the step times the share of the tail that it holds.
 
     Args:
         treatment: Exceedance sums of the treatment.
@@ -106,11 +107,12 @@ def guard_quantile(
 ) -> GuardResult:
     """The always-valid guard: may be looked at after every unit, and alarms falsely with probability alpha, ever.
 
-    H0: Q_T - Q_C <= margin. It is tested on the scale of shares, where the null hypothesis says what to expect: let x be the first
-    threshold at or above Q_C + margin; under H0 at most 1 - level of the treatment's requests exceed x. The score
-    z = (share above x - (1 - level)) / sqrt(v), where v adds the unit-clustered variance *under H0* and what the error of Q_C does to
-    that share, goes into the same normal mixture as `guard_worsening`. Rounding x up errs towards no alarm. Unlike the difference
-    of percentiles it needs no percentile of the treatment, so a candidate that is slow beyond the grid, or times out, alarms too.
+    H0: Q_T - Q_C <= margin. It is tested on the scale of shares, where the null hypothesis says what to expect: let x
+    be the first threshold at or above Q_C + margin; under H0 at most 1 - level of the treatment's requests exceed x.
+    The score z = (share above x - (1 - level)) / sqrt(v), where v adds the unit-clustered variance *under H0* and
+    what the error of Q_C does to that share, goes into the same normal mixture as `guard_worsening`. Rounding x up
+    errs towards no alarm. Unlike the difference of percentiles it needs no percentile of the treatment, so a
+    candidate that is slow beyond the grid, or times out, alarms too.
 
     Args:
         treatment: Exceedance sums of the treatment.
@@ -149,7 +151,10 @@ def _guard_z(
     treatment: ExceedanceMoments, control: ExceedanceMoments, grid: Sequence[float], margin_ms: float, level: float
 ) -> float | None:
     share = Fraction(1) - exact(level)
-    if min(treatment.n, control.n) < _GUARD_UNITS or share * min(treatment.requests, control.requests) < _GUARD_EXCEEDANCES:
+    if (
+        min(treatment.n, control.n) < _GUARD_UNITS
+        or share * min(treatment.requests, control.requests) < _GUARD_EXCEEDANCES
+    ):
         return None
     champion = _percentile(control, grid, level)
     if champion is None:
@@ -165,7 +170,7 @@ def _guard_z(
 
 
 def _check_grid(moments: ExceedanceMoments, grid: Sequence[float]) -> None:
-    ascending = all(a < b for a, b in zip(grid, grid[1:], strict=False))
+    ascending = all(a < b for a, b in pairwise(grid))
     if len(grid) != len(moments.exceed) or len(grid) < 2 or not ascending or grid[0] <= 0:
         message = f"{len(grid)} thresholds and {len(moments.exceed)} sums, must be the same ascending grid above 0"
         raise StatisticsError(message, hint="use the grid frozen in the plan", thresholds=len(grid))

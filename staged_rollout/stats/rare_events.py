@@ -1,13 +1,14 @@
 """E-processes for rare events: exact for any counts, on *units* with an event, so that clustered requests count once.
 
-With `margin` 0 it is enough to ask which variant each unit with an event belongs to: the rate itself drops out. With a margin it
-does not drop out (if the control never fails, every unit with an event may belong to the treatment and still be within the
-margin), so both variants' numbers of units are needed, and the unknown rate of the control is maximised over.
+With `margin` 0 it is enough to ask which variant each unit with an event belongs to: the rate itself drops out. With
+a margin it does not drop out (if the control never fails, every unit with an event may belong to the treatment and
+still be within the margin), so both variants' numbers of units are needed, and the unknown rate of the control is
+maximised over.
 
-From requests to units: let pi_v be the probability that a unit of v meets an event, R_v the events per request, and D the
-mean requests per unit. Assumption: events cluster within units, and requests spread over units, alike in both variants; so
-pi_v = D R_v / kappa with one kappa >= 1, the mean number of events of a unit that meets any. Then R_T - R_C <= margin gives
-pi_T - pi_C <= D margin / kappa <= D margin. Taking kappa = 1 errs towards no alarm.
+From requests to units: let pi_v be the probability that a unit of v meets an event, R_v the events per request, and D
+the mean requests per unit. Assumption: events cluster within units, and requests spread over units, alike in both
+variants; so pi_v = D R_v / kappa with one kappa >= 1, the mean number of events of a unit that meets any. Then R_T -
+R_C <= margin gives pi_T - pi_C <= D margin / kappa <= D margin. Taking kappa = 1 errs towards no alarm.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from staged_rollout.stats.inputs import count, inside, not_negative
 def log_e_which_variant(k_treatment: int, k_control: int, design_share: float) -> float:
     """Log e-value against "a unit with an event belongs to the treatment with probability <= design_share".
 
-    The likelihood ratio q^k_T (1 - q)^k_C / (s^k_T (1 - s)^k_C), averaged over q > s with a uniform density. For each such q the
-    ratio is a martingale at probability s and a supermartingale below it.
+    The likelihood ratio q^k_T (1 - q)^k_C / (s^k_T (1 - s)^k_C), averaged over q > s with a uniform density. For each
+    such q the ratio is a martingale at probability s and a supermartingale below it.
 
     Args:
         k_treatment: Units of the treatment with an event.
@@ -36,7 +37,7 @@ def log_e_which_variant(k_treatment: int, k_control: int, design_share: float) -
         log e; 0 without events.
 
     >>> round(log_e_which_variant(12, 0, 0.5), 4)
-    6.4456
+    6.4458
     """
     k_t, k_c = count("k_treatment", k_treatment), count("k_control", k_control)
     s = inside("design_share", design_share, 0.0, 1.0, "the treatment's planned share of the units of both variants")
@@ -51,11 +52,11 @@ def log_e_which_variant(k_treatment: int, k_control: int, design_share: float) -
 def log_e_difference(k_treatment: int, n_treatment: int, k_control: int, n_control: int, allowed: float) -> float:
     """Log e-value against pi_T <= pi_C + allowed, whatever pi_C is.
 
-    Numerator: beta-binomial probabilities of the units in the order seen, with independent Jeffreys priors. Denominator: the
-    largest likelihood that the null hypothesis can give. For every member of the null hypothesis the quotient is at most a
-    martingale that starts at 1.
+    Numerator: beta-binomial probabilities of the units in the order seen, with independent Jeffreys priors.
+    Denominator: the largest likelihood that the null hypothesis can give. For every member of the null hypothesis the
+    quotient is at most a martingale that starts at 1.
 
-    Source: Wasserman, Ramdas and Balakrishnan (2020), "Universal inference", PNAS 117, section 8.
+    Source: Wasserman, Ramdas and Balakrishnan (2020), "Universal inference", PNAS 117 (its sequential form).
 
     Args:
         k_treatment: Units of the treatment with an event.
@@ -83,7 +84,10 @@ def log_e_difference(k_treatment: int, n_treatment: int, k_control: int, n_contr
         return numerator - log_likelihood(p_t, p_c)
     top = 1 - allowed
     best = minimize_scalar(
-        lambda p: -log_likelihood(min(1.0, p + allowed), p), bounds=(0.0, top), method="bounded", options={"xatol": 1e-12}
+        lambda p: -log_likelihood(min(1.0, p + allowed), p),
+        bounds=(0.0, top),
+        method="bounded",
+        options={"xatol": 1e-12},
     )
     ends = (log_likelihood(allowed, 0.0), log_likelihood(1.0, top))
     return numerator - float(np.max((-float(best.fun), *ends)))

@@ -8,13 +8,13 @@ a number in [0, 1] that obeys, for s below the bound,
 
     h_k(s) = integral over u < b_{k-1} of h_{k-1}(u) N(u; s t_{k-1} / t_k, t_{k-1} (t_k - t_{k-1}) / t_k) du,
 
-which is the Brownian bridge. Against the usual recursion on densities it has three virtues: nothing underflows however high
-the early bounds are; the kernel is a band around the bridge's mean; and h does not depend on the drift, so that power needs
-no second recursion.
+which is the Brownian bridge. Against the usual recursion on densities it has three virtues: nothing underflows
+however high the early bounds are; the kernel is a band around the bridge's mean; and h does not depend on the drift,
+so that power needs no second recursion.
 
-Source: Armitage, McPherson and Rowe (1969), JRSS A 132, 235-244; Jennison and Turnbull (2000), ch. 19. Quadrature: composite
-Gauss-Legendre, 16 nodes per panel, panels no wider than 3 times the *smaller* of the step to this look and the step to the next one
-(sized on this step alone, close looks lose accuracy silently).
+Source: Armitage, McPherson and Rowe (1969), JRSS A 132, 235-244; Jennison and Turnbull (2000), ch. 19. Quadrature:
+composite Gauss-Legendre, 16 nodes per panel, panels no wider than 3 times the *smaller* of the step to this look and
+the step to the next one (sized on this step alone, close looks lose accuracy silently).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _panels(t: float, z: float, smallest_step: float) -> tuple[Floats, Floats]:
 
 
 def _survival(previous: Survivors, s: Floats, t: float) -> Floats:
-    """h at the nodes `s` of a look at `t`: one step of the recursion, banded around the bridge's mean."""
+    """P(no crossing yet) at the nodes `s` of a look at `t`: one step, banded around the bridge's mean."""
     t0 = previous.information
     spread = math.sqrt(t0 * (t - t0) / t)
     means = s * (t0 / t)
@@ -139,11 +139,13 @@ def log_crossing(before: Survivors | None, t: float, z: float, drift: float = 0.
     deviation = (before.s + drift * step - z * math.sqrt(t)) / spread
     log_density = before.log_density(drift)
     log_p = _log_sum(log_density + log_ndtr(deviation))
-    log_slope = _log_sum(log_density - 0.5 * deviation * deviation) - _LOG_SQRT_2PI - math.log(spread) + 0.5 * math.log(t)
+    log_slope = (
+        _log_sum(log_density - 0.5 * deviation * deviation) - _LOG_SQRT_2PI - math.log(spread) + 0.5 * math.log(t)
+    )
     return log_p, -math.exp(log_slope - log_p) if math.isfinite(log_p) else -math.inf
 
 
 def _log_sum(logs: Floats) -> float:
-    """log of the sum of exp(logs), exact in scale."""
+    """Logarithm of the sum of exp(logs), exact in scale."""
     top = float(np.max(logs))
     return top + math.log(float(np.sum(np.exp(logs - top)))) if math.isfinite(top) else -math.inf

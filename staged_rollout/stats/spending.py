@@ -81,7 +81,7 @@ def log_difference(log_larger: float, log_smaller: float) -> float:
     """
     if log_larger <= log_smaller:
         raise StatisticsError(
-            f"alpha spent before == {math.exp(log_smaller):.6g}, must be below the {math.exp(log_larger):.6g} allowed now",
+            f"alpha spent before == {math.exp(log_smaller):.6g}, must be < {math.exp(log_larger):.6g}, allowed by now",
             hint="nothing is left to spend: after a final look no further look is taken",
             spent=math.exp(log_smaller),
             allowed=math.exp(log_larger),

@@ -58,22 +58,21 @@ def fixed_srm(counts: Sequence[int], weights: Sequence[float]) -> tuple[float, f
     return statistic, float(chi2.sf(statistic, len(checked) - 1))
 
 
-def sequential_srm(
-    counts: Sequence[int], weights: Sequence[float], *, alpha: float, prior: float = 100.0
-) -> SrmResult:
+def sequential_srm(counts: Sequence[int], weights: Sequence[float], *, alpha: float, prior: float = 100.0) -> SrmResult:
     """Dirichlet-multinomial e-process: probability alpha of a false alarm, ever, however often it is looked at.
 
-    e = B(prior w + counts) / B(prior w) / prod w_i^counts_i with B the multivariate beta function: the predictive probability
-    of the assignments under a Dirichlet prior centred on the plan, over their probability under the plan. It starts at
-    1 and is a martingale when units are drawn with the planned weights.
+    e = B(prior w + counts) / B(prior w) / prod w_i^counts_i with B the multivariate beta function: the predictive
+    probability of the assignments under a Dirichlet prior centred on the plan, over their probability under the plan.
+    It starts at 1 and is a martingale when units are drawn with the planned weights.
 
-    Source: Lindon and Malek (2022), "Anytime-valid inference for multinomial count data", NeurIPS, section 3.
+    Source: Lindon and Malek (2022), "Anytime-valid inference for multinomial count data", NeurIPS.
 
     Args:
         counts: Units per variant, two or more variants; zeros are fine.
         weights: Planned weights, > 0; they need not sum to 1.
         alpha: Probability of a false alarm given to this e-process.
-        prior: The prior's total weight in units, split over the variants by their weights: larger looks for smaller mismatches.
+        prior: The prior's total weight in units, split over the variants by their weights: larger looks for smaller
+            mismatches.
 
     Returns:
         The result of both tests.

@@ -94,8 +94,10 @@ def test_any_text_is_read_or_refused_with_a_grammar_error(text):
         grammar.parse_freeze,
         lambda value: grammar.parse_margin(value, ("absolute", "ms")),
     )
+    refused = []
     for parse in parsers:
         try:
             parse(text)
         except grammar.GrammarError as error:
-            assert error.value == text  # noqa: PT017 - both outcomes are right; only this one has something to look at
+            refused.append(error.value)
+    assert set(refused) <= {text}

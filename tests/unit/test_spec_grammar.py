@@ -63,13 +63,13 @@ def test_splits_that_are_refused(text, problem):
 
 
 def test_a_split_names_the_champion_first():
-    assert (0.8, 0.2) == grammar.parse_split("80/20")
+    assert grammar.parse_split("80/20") == (0.8, 0.2)
 
 
 def test_steps():
     assert (0.25, timedelta(days=1)) == grammar.parse_canary_step("25% 1d")
     assert (0.75, timedelta(days=1)) == grammar.parse_promote_step("75% 1d")
-    assert (0.95, None) == grammar.parse_promote_step("95%")
+    assert grammar.parse_promote_step("95%") == (0.95, None)
 
 
 @pytest.mark.parametrize("text", ["25%", "1d 25%", "25 1d", "25%  1d", "25% 1d 2d", "25% soon"])
@@ -150,5 +150,5 @@ def test_freeze_windows_that_are_refused(text, problem):
 def test_a_grammar_error_is_a_spec_error_with_its_facts():
     with pytest.raises(SpecError) as caught:
         grammar.parse_share("0.25")
-    assert {"value": "0.25", "problem": "is not a share", "accepts": grammar.SHARE_ACCEPTS} == caught.value.facts
+    assert caught.value.facts == {"value": "0.25", "problem": "is not a share", "accepts": grammar.SHARE_ACCEPTS}
     assert caught.value.exit_code == 2

@@ -145,8 +145,9 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "key", "problem", "accepts"), RULES, ids=lambda part: str(part)[:40])
-def test_each_rule_names_line_key_value_and_what_is_accepted(tmp_path, old, new, key, problem, accepts):
+@pytest.mark.parametrize("case", RULES, ids=lambda case: case[1][:60])
+def test_each_rule_names_line_key_value_and_what_is_accepted(tmp_path, case):
+    old, new, key, problem, accepts = case
     text = damaged(old, new)
     found = [finding for finding in lint(tmp_path, text) if finding.key == key]
     assert len(found) == 1, found
@@ -225,7 +226,7 @@ def test_a_local_environment_takes_any_days(tmp_path):
 def test_an_approver_without_keys_is_a_warning_in_a_local_environment(tmp_path):
     text = damaged("{win: promote", "{win: ask growth-ml within 3d")
     (finding,) = lint(tmp_path, text, LOCAL)
-    assert ("decide.win", "warning") == (finding.key, finding.severity)
+    assert (finding.key, finding.severity) == ("decide.win", "warning")
     assert ": warning: decide.win: " in str(finding)
     assert load_rollout(tmp_path / "churn.yaml", environment=LOCAL).decide.win.who == "growth-ml"
 
@@ -236,7 +237,7 @@ def test_an_approver_with_keys_may_be_asked(tmp_path):
 
 def test_a_relative_mde_without_baseline_is_a_warning(tmp_path):
     (finding,) = lint(tmp_path, damaged("mde: 5pp ", "mde: 5% "))
-    assert ("success.baseline", "warning") == (finding.key, finding.severity)
+    assert (finding.key, finding.severity) == ("success.baseline", "warning")
 
 
 def test_a_known_baseline_needs_fewer_units(tmp_path):
@@ -247,7 +248,7 @@ def test_a_known_baseline_needs_fewer_units(tmp_path):
 
 def test_a_name_that_is_not_the_files_is_a_warning(tmp_path):
     (finding,) = lint(tmp_path, damaged("rollout: churn ", "rollout: churned "))
-    assert ("rollout", "warning") == (finding.key, finding.severity)
+    assert (finding.key, finding.severity) == ("rollout", "warning")
 
 
 def test_a_rule_about_a_default_shows_the_default(tmp_path):

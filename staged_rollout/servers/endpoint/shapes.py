@@ -149,13 +149,13 @@ class UpdateWeightsRequest(Shape):
 
 
 class ListRequest(Shape):
-    """ListModels, ListEndpointConfigs, ListEndpoints: by name, in ascending or descending order of it."""
+    """ListModels, ListEndpointConfigs, ListEndpoints: the newest first unless told otherwise, as AWS."""
 
     name_contains: str = Field(default="", max_length=63)
     max_results: PageSize = 10
     next_token: str | None = None
-    sort_by: Literal["Name"] = "Name"
-    sort_order: Literal["Ascending", "Descending"] = "Ascending"
+    sort_by: Literal["Name", "CreationTime"] = "CreationTime"
+    sort_order: Literal["Ascending", "Descending"] = "Descending"
 
 
 class AddTagsRequest(Shape):

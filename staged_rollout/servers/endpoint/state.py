@@ -1,7 +1,7 @@
 """What the local endpoint remembers: models, configs and endpoints, in one file that is replaced whole.
 
-One file and one rename: a killed process leaves the state before a call or after it. A change in progress is part of the state,
-so a restart completes it.
+One file and one rename: a killed process leaves the state before a call or after it. A change in progress is part of the
+state, so a restart completes it.
 """
 
 from __future__ import annotations
@@ -88,9 +88,22 @@ class Change(Stored):
 
 
 class StoredEndpoint(Stored):
-    """An endpoint; `fleet` is None until it has been in service once."""
+    """An endpoint.
+
+    Attributes:
+        name: Its name.
+        config: The config that DescribeEndpoint tells: the old one until an update is done.
+        status: By AWS's names.
+        fleet: What answers now, or None until it has been in service once.
+        change: What is in progress.
+        failure: Why the last change failed, or "".
+        tags: Its tags.
+        created: When it was asked for.
+        modified: When it last changed.
+    """
 
     name: str
+    config: str
     status: Status
     fleet: Fleet | None
     change: Change | None

@@ -1,0 +1,1 @@
+"""When: order and branching, nothing else. One file, one flow, one deployment."""

@@ -1,0 +1,41 @@
+"""The tick: one advance for each active rollout."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from prefect import flow
+from prefect.deployments import run_deployment
+from prefect.runtime import flow_run
+
+from flows.advance_rollout import advance_rollout
+from tasks.operate import active_rollouts, blind_rollouts, restore
+
+
+@flow(name="sweep-rollouts", flow_run_name="sweep")
+def sweep_rollouts(environment: str = "local", start: Literal["deployments", "inline"] = "deployments") -> list[str]:
+    """Start one advance of each active rollout.
+
+    Args:
+        environment: The environment's name.
+        start: `deployments` starts runs of the advance-rollout deployment, each with an idempotency key; `inline` runs them here,
+            one after another (the demo and small set-ups without a worker).
+
+    Returns:
+        The rollouts that were started, with their headlines when they ran inline.
+    """
+    for rollout, reason in blind_rollouts(environment):
+        restore(rollout, "sweep_rollouts", reason, environment)
+    started: list[str] = []
+    for rollout in active_rollouts(environment):
+        if start == "inline":
+            started.append(f"{rollout} {advance_rollout(rollout, environment)}")
+        else:
+            run_deployment(
+                "advance-rollout/advance",
+                parameters={"rollout": rollout, "environment": environment},
+                idempotency_key=f"{rollout}:{flow_run.get_scheduled_start_time()}",
+                timeout=0,
+            )
+            started.append(rollout)
+    return started

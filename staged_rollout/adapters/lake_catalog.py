@@ -1,0 +1,194 @@
+"""Iceberg tables of the lake: a SQLite catalog, local files, one partition per event day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from staged_rollout.errors import DataError
+from staged_rollout.records.tables import TABLES, TableName, arrow_schema
+
+NAMESPACE = "rollout"
+BATCH_PROPERTY = "batch"
+"""Snapshot property that names the batch which appended it."""
+
+TABLE_PROPERTIES = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    "commit.retry.num-retries": "0",
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "8",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "5",
+}
+"""No retries: a stale append that is retried lands the same rows twice. The others keep planning flat as batches add up."""
+
+
+class Catalog(Protocol):
+    """What the lake needs of a pyiceberg catalog (SQLite here, Glue on AWS)."""
+
+    def load_table(self, identifier: str) -> Any:
+        """A table."""
+        ...
+
+    def create_table_if_not_exists(self, identifier: str, schema: Any, **options: Any) -> Any:
+        """A table, made if there is none."""
+        ...
+
+    def create_namespace_if_not_exists(self, namespace: str) -> None:
+        """The namespace, made if there is none."""
+        ...
+
+    def close(self) -> None:
+        """Give connections back."""
+        ...
+
+
+def sqlite_catalog(folder: Path) -> Catalog:
+    """The embedded catalog: `catalog.db` and `warehouse/` below a folder."""
+    from pyiceberg.catalog.sql import SqlCatalog
+    from sqlalchemy import URL
+
+    warehouse = folder / "warehouse"
+    warehouse.mkdir(parents=True, exist_ok=True)
+    uri = URL.create("sqlite", database=str(folder / "catalog.db")).render_as_string()
+    catalog: Catalog = SqlCatalog("lake", uri=uri, warehouse=str(warehouse))
+    return catalog
+
+
+class IcebergTables:
+    """The four tables behind one catalog.
+
+    Args:
+        catalog: Where they are registered.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def ensure(self) -> None:
+        """Make the tables that are missing; the writer's business."""
+        catalog = self._catalog
+        catalog.create_namespace_if_not_exists(NAMESPACE)
+        for name in TABLES:
+            schema = iceberg_schema(name)
+            catalog.create_table_if_not_exists(
+                f"{NAMESPACE}.{name}", schema, partition_spec=_daily(schema), properties=TABLE_PROPERTIES
+            )
+
+    def append(self, table: TableName, rows: Sequence[Mapping[str, Any]], batch: int) -> int:
+        """Append rows in one snapshot that names its batch; its id.
+
+        Raises:
+            DataError: a value that does not fit its column.
+        """
+        import pyarrow as pa
+
+        schema = arrow_schema(table)
+        try:
+            columns = [pa.array([row[name] for row in rows], type=schema.field(name).type) for name in schema.names]
+            data = pa.Table.from_arrays(columns, schema=schema)
+            data.validate(full=True)
+        except (pa.ArrowException, KeyError) as error:
+            raise DataError(f"rows do not fit table {table}: {error}", table=table) from error
+        handle = self._load(table)
+        handle.append(data, snapshot_properties={BATCH_PROPERTY: str(batch)})
+        return int(handle.current_snapshot().snapshot_id)
+
+    def roll_back(self, table: TableName, pinned: int | None, unsealed: int) -> bool:
+        """Take back what a killed writer appended for a batch that it never sealed.
+
+        Args:
+            table: Which table.
+            pinned: Its snapshot in the newest sealed batch, or None when it was empty.
+            unsealed: The number that the unsealed batch bears.
+
+        Returns:
+            Whether anything was taken back.
+
+        Raises:
+            DataError: the table has snapshots that are not of the unsealed batch: somebody else writes into it.
+        """
+        handle = self._load(table)
+        current = handle.current_snapshot()
+        while current is not None and current.snapshot_id != pinned:
+            found = current.summary.additional_properties.get(BATCH_PROPERTY) if current.summary else None
+            if found != str(unsealed):
+                raise DataError(
+                    f"table {table} has snapshot {current.snapshot_id} of batch {found}, accepted: batch {unsealed}",
+                    hint="another program writes into the lake; only ingest may",
+                    table=table,
+                )
+            parent = current.parent_snapshot_id
+            current = handle.snapshot_by_id(parent) if parent is not None else None
+        if (current.snapshot_id if current else None) != pinned:
+            raise DataError(f"table {table} has lost snapshot {pinned}, which batch {unsealed - 1} pins", table=table)
+        if self.snapshot(table) == pinned:
+            return False
+        changes = handle.manage_snapshots()
+        (changes.remove_branch("main") if pinned is None else changes.rollback_to_snapshot(pinned)).commit()
+        return True
+
+    def files(self, table: TableName, snapshot: int | None) -> list[str]:
+        """The data files of one snapshot, sorted; [] for an empty table.
+
+        Raises:
+            DataError: the snapshot has expired, or has delete files that a plain scan of data files would miss.
+        """
+        if snapshot is None:
+            return []
+        handle = self._load(table)
+        if handle.snapshot_by_id(snapshot) is None:
+            raise DataError(
+                f"table {table} no longer has snapshot {snapshot}",
+                hint="it has expired; the ledger keeps each look's evidence",
+                table=table,
+                snapshot=snapshot,
+            )
+        tasks = list(handle.scan(snapshot_id=snapshot).plan_files())
+        if any(task.delete_files for task in tasks):
+            raise DataError(f"snapshot {snapshot} of table {table} has delete files", hint="compact the table first")
+        return sorted(_path(task.file.file_path) for task in tasks)
+
+    def snapshot(self, table: TableName) -> int | None:
+        """A table's current snapshot, pinned or not."""
+        current = self._load(table).current_snapshot()
+        return int(current.snapshot_id) if current else None
+
+    def _load(self, table: TableName) -> Any:
+        return self._catalog.load_table(f"{NAMESPACE}.{table}")
+
+
+def iceberg_schema(table: TableName) -> Any:
+    """A table's Iceberg schema; field ids follow the order of columns, from 1."""
+    from pyiceberg import types
+    from pyiceberg.schema import Schema
+
+    kinds = {
+        "text": types.StringType(),
+        "integer": types.LongType(),
+        "number": types.DoubleType(),
+        "flag": types.BooleanType(),
+        "time": types.TimestamptzType(),
+        "day": types.DateType(),
+        "bytes": types.BinaryType(),
+    }
+    return Schema(
+        *(
+            types.NestedField(number, column.name, kinds[column.type], required=not column.nullable, doc=column.meaning)
+            for number, column in enumerate(TABLES[table], start=1)
+        )
+    )
+
+
+def _daily(schema: Any) -> Any:
+    from pyiceberg.partitioning import PartitionField, PartitionSpec
+    from pyiceberg.transforms import IdentityTransform
+
+    day = schema.find_field("event_date").field_id
+    return PartitionSpec(PartitionField(day, 1000, IdentityTransform(), "event_date"))
+
+
+def _path(location: str) -> str:
+    return location.removeprefix("file://")

@@ -1,0 +1,176 @@
+"""The statements of sql/: found, composed, checked against their parameters, and run by DuckDB over files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from staged_rollout.errors import DataError, NotFoundError
+from staged_rollout.records.tables import TABLES, ColumnType, TableName
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_PARAMETER = re.compile(r"\$([a-z][a-z0-9_]*)")
+_COMMENT = re.compile(r"--[^\n]*")
+_STRING = re.compile(r"'(?:[^']|'')*'")
+_USES = re.compile(r"^-- uses: ([a-z0-9_, ]+)$", re.MULTILINE)
+_WITH = re.compile(r"\s*WITH\b\s*", re.IGNORECASE)
+
+_DUCKDB_TYPES: dict[ColumnType, str] = {
+    "text": "VARCHAR",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "flag": "BOOLEAN",
+    "time": "TIMESTAMPTZ",
+    "day": "DATE",
+    "bytes": "BLOB",
+}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One SELECT, ready to run.
+
+    Attributes:
+        name: The file's name without `.sql`.
+        text: The SELECT, with the statements that it uses put in front as common table expressions.
+        parameters: The names that must be bound, without `$`.
+        tables: The lake's tables that it reads.
+    """
+
+    name: str
+    text: str
+    parameters: frozenset[str]
+    tables: frozenset[TableName]
+
+
+def sql_folder() -> Path:
+    """Where the statements lie: inside an installed package, or in the checkout's `sql/`."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_sql"
+    return installed if installed.is_dir() else package.parent / "sql"
+
+
+def statement_names() -> list[str]:
+    """All statements, sorted."""
+    return sorted(path.stem for path in sql_folder().glob("*.sql"))
+
+
+@cache
+def statement(name: str) -> Statement:
+    """A statement by its name.
+
+    A header line `-- uses: exposures` makes the SELECT of `exposures.sql` a common table expression of that name, so that what an
+    exposure is, is written once.
+
+    Raises:
+        NotFoundError: no such file.
+    """
+    order: list[str] = []
+    _collect(name, order)
+    *used, _ = order
+    parts = [f"{part} AS (\n{_body(part)}\n)" for part in used]
+    body = _body(name)
+    if parts:
+        joined = ",\n".join(parts)
+        match = _WITH.match(body)
+        body = f"WITH {joined},\n{body[match.end() :]}" if match else f"WITH {joined}\n{body}"
+    bare = _STRING.sub("''", _COMMENT.sub("", body))
+    words = set(re.findall(r"[a-z_]+", bare))
+    return Statement(
+        name, body, frozenset(_PARAMETER.findall(bare)), frozenset(table for table in TABLES if table in words)
+    )
+
+
+def run(name: str, parameters: Mapping[str, Any], files: Callable[[TableName], Sequence[str]]) -> Any:
+    """Run a statement and answer a pyarrow Table.
+
+    Args:
+        name: The statement.
+        parameters: Exactly its parameters; lists are bound as lists, moments must have a zone.
+        files: Parquet files of a table that the statement reads; an empty list is an empty table.
+
+    Raises:
+        NotFoundError: no such statement.
+        DataError: missing or unknown parameters, a moment without a zone, or what the engine refused.
+    """
+    import duckdb
+
+    found = statement(name)
+    _check_parameters(found, parameters)
+    # A connection per call: a module-global one outlives the interpreter's other parts. No extension is ever downloaded.
+    config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    with duckdb.connect(config=config) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        try:
+            for table in sorted(found.tables):
+                connection.execute(_view(table, files(table)))
+            # An unbound list without elements has no type of its own, so every list says what it holds.
+            return connection.sql(found.text, params=dict(parameters)).to_arrow_table()
+        except duckdb.Error as error:
+            raise DataError(f"sql/{name}.sql failed: {error}", statement=name) from error
+
+
+def rows_of(table: Any) -> list[dict[str, Any]]:
+    """A pyarrow Table as rows; moments in `datetime.UTC`."""
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return [
+        {key: value.astimezone(UTC) if isinstance(value, datetime) else value for key, value in row.items()}
+        for row in rows
+    ]
+
+
+def _collect(name: str, order: list[str], above: tuple[str, ...] = ()) -> None:
+    if name in above:
+        raise DataError(f"sql/{name}.sql uses itself: {' -> '.join((*above, name))}")
+    for match in _USES.finditer(_source(name)):
+        for used in match[1].split(","):
+            _collect(used.strip(), order, (*above, name))
+    if name not in order:
+        order.append(name)
+
+
+@cache
+def _source(name: str) -> str:
+    path = sql_folder() / f"{name}.sql"
+    if not _NAME.fullmatch(name) or not path.is_file():
+        raise NotFoundError(f"no statement {name!r}", hint=f"known: {', '.join(statement_names())}", statement=name)
+    return path.read_text(encoding="utf-8")
+
+
+def _body(name: str) -> str:
+    lines = _source(name).splitlines()
+    start = next(
+        (number for number, line in enumerate(lines) if line.strip() and not line.startswith("--")), len(lines)
+    )
+    return "\n".join(lines[start:]).strip().removesuffix(";")
+
+
+def _check_parameters(found: Statement, parameters: Mapping[str, Any]) -> None:
+    missing, unknown = found.parameters - parameters.keys(), parameters.keys() - found.parameters
+    if missing or unknown:
+        parts = [
+            f"{label} {', '.join(sorted(names))}"
+            for label, names in (("missing", missing), ("unknown", unknown))
+            if names
+        ]
+        raise DataError(
+            f"sql/{found.name}.sql: {'; '.join(parts)}", hint=f"it takes {', '.join(sorted(found.parameters))}"
+        )
+    for key, value in parameters.items():
+        if isinstance(value, datetime) and value.tzinfo is None:
+            raise DataError(f"sql/{found.name}.sql: {key} = {value} has no time zone")
+
+
+def _view(table: TableName, files: Sequence[str]) -> str:
+    columns = TABLES[table]
+    if not files:
+        cells = ", ".join(f'CAST(NULL AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
+        return f"CREATE VIEW {table} AS SELECT {cells} WHERE false"
+    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    cells = ", ".join(f'CAST("{column.name}" AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
+    return f"CREATE VIEW {table} AS SELECT {cells} FROM read_parquet([{listed}], union_by_name = true)"  # noqa: S608 - names are ours, quotes are doubled

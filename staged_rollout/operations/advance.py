@@ -1,0 +1,84 @@
+"""One tick of one rollout without Prefect: ingest, validate, look, decide, act, reconcile. The command line's way."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from staged_rollout.operations.look import gather
+
+from staged_rollout.operations.decide import act_on, decide_on
+from staged_rollout.operations.ingest import IngestReport, ingest
+from staged_rollout.operations.journal import active, load
+from staged_rollout.operations.reconcile import Step, reconcile
+from staged_rollout.operations.validate import validate
+from staged_rollout.policy import Decision
+from staged_rollout.ports import Platform
+from staged_rollout.state import Actor, RolloutState
+
+MAX_ROUNDS = 4
+"""Decisions in one tick: entering a stage may open the next one at once (a promote step without a time, the end of a rollback)."""
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """What one tick did. `decision` is the last one that moved the rollout, else the last one."""
+
+    rollout: str
+    decision: Decision
+    ingest: IngestReport
+    state: RolloutState
+
+    @property
+    def headline(self) -> str:
+        """One line."""
+        return self.decision.headline
+
+
+def advance(platform: Platform, rollout: str, actor: Actor) -> Advanced:
+    """One tick.
+
+    Raises:
+        ConflictError: another process was first; the next tick tries again.
+    """
+    ingested = ingest(logs=platform.logs, lake=platform.lake, clock=platform.clock)
+    validate(platform, load(platform, rollout), actor)
+    moved: Decision | None = None
+    for _ in range(MAX_ROUNDS):
+        state, evidence = gather(platform, rollout, actor)
+        decision = decide_on(state, evidence)
+        act_on(platform, state, evidence, decision, actor)
+        settle(platform, rollout, actor)
+        if decision.to is None:
+            break
+        moved = decision
+    state = load(platform, rollout)
+    if state.exposed:
+        platform.ledger.watched(rollout, platform.clock.now())
+    return Advanced(rollout, moved or decision, ingested, state)
+
+
+def settle(platform: Platform, rollout: str, actor: Actor, *, timeout_s: float | None = None) -> Step:
+    """Reconcile step by step until observed equals desired, waiting in wall time.
+
+    Args:
+        platform: Where the rollout lives.
+        rollout: Its id.
+        actor: Who acts.
+        timeout_s: Wall seconds; by default the environment's `settle_s`. Running out is not an error: the next tick goes on.
+
+    Returns:
+        The last step; `done` tells whether it is settled.
+    """
+    limit = platform.environment.settle_s if timeout_s is None else timeout_s
+    deadline = platform.clock.wall() + limit
+    while True:
+        step = reconcile(platform, rollout, actor)
+        if step.done or platform.clock.wall() + step.wait_s > deadline:
+            return step
+        time.sleep(step.wait_s)
+
+
+def sweep(platform: Platform, actor: Actor) -> list[Advanced]:
+    """One tick of every rollout that has not ended, oldest first."""
+    return [advance(platform, state.rollout, actor) for state in active(platform)]

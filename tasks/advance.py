@@ -1,0 +1,117 @@
+"""The tasks of one look: ingest, validate, look, and the five branches, each visible by its name in the Prefect UI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prefect import get_run_logger, task
+from prefect.tasks import exponential_backoff
+from staged_rollout.operations.look import gather
+
+from staged_rollout.evidence import Evidence
+from staged_rollout.operations.advance import settle
+from staged_rollout.operations.decide import act_on, decide_on
+from staged_rollout.operations.ingest import ingest
+from staged_rollout.operations.journal import load
+from staged_rollout.operations.validate import validate
+from staged_rollout.policy import Decision
+from staged_rollout.state import Actor, RolloutState
+from tasks.platforms import platform_of
+from tasks.retrying import transient
+
+ADVANCE = Actor("advance_rollout")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a look found: the rollout as read, its evidence, and the decision on it."""
+
+    state: RolloutState
+    evidence: Evidence
+    decision: Decision
+
+    @property
+    def branch(self) -> str:
+        """The name of the branch to take."""
+        return str(self.decision.action)
+
+
+@task(retries=3, retry_delay_seconds=exponential_backoff(2), retry_jitter_factor=0.5, retry_condition_fn=transient)
+def ingest_logs(environment: str) -> str:
+    """Read what is new in the logs into the lake; one line of books."""
+    platform = platform_of(environment)
+    report = ingest(logs=platform.logs, lake=platform.lake, clock=platform.clock)
+    line = (
+        f"{report.lines:,} lines = {report.accepted:,} accepted + {report.duplicates:,} duplicates + "
+        f"{report.quarantined:,} quarantined + {report.late:,} late + {report.blank:,} blank"
+    )
+    get_run_logger().info(line)
+    return line
+
+
+@task(retries=1, retry_delay_seconds=2, retry_condition_fn=transient)
+def validate_days(rollout: str, environment: str) -> int:
+    """Run the quality suite on every event day that has ended; the number of failed days in a row."""
+    platform = platform_of(environment)
+    for day, report in validate(platform, load(platform, rollout), ADVANCE):
+        failures = "; ".join(f"{failure.name}: {failure.observed}" for failure in report.failures)
+        get_run_logger().info("quality of %s: %s", day, failures or f"passed on {report.rows:,} rows")
+    return load(platform, rollout).quality_failures_in_a_row()
+
+
+@task(retries=1, retry_delay_seconds=2, retry_condition_fn=transient)
+def take_look(rollout: str, environment: str) -> Finding:
+    """Gather the evidence of this moment, with a planned look if one is due, and decide on it. Writes at most the look's plan."""
+    state, evidence = gather(platform_of(environment), rollout, ADVANCE)
+    decision = decide_on(state, evidence)
+    get_run_logger().info("%s", decision.headline)
+    return Finding(state, evidence, decision)
+
+
+def _act(finding: Finding, environment: str) -> str:
+    act_on(platform_of(environment), finding.state, finding.evidence, finding.decision, ADVANCE)
+    get_run_logger().info("%s", finding.decision.headline)
+    return finding.decision.headline
+
+
+@task(task_run_name="promote")
+def promote(finding: Finding, environment: str) -> str:
+    """The rollout moves forward."""
+    return _act(finding, environment)
+
+
+@task(name="continue", task_run_name="continue")
+def continue_rollout(finding: Finding, environment: str) -> str:
+    """Nothing is wrong, and nothing is due."""
+    return _act(finding, environment)
+
+
+@task(task_run_name="hold")
+def hold(finding: Finding, environment: str) -> str:
+    """Forward moves are blocked."""
+    return _act(finding, environment)
+
+
+@task(task_run_name="roll-back")
+def roll_back(finding: Finding, environment: str) -> str:
+    """The candidate did harm, or could not be trusted: routers go back to the champion at once."""
+    return _act(finding, environment)
+
+
+@task(task_run_name="keep-champion")
+def keep_champion(finding: Finding, environment: str) -> str:
+    """The candidate did not win, and did no harm."""
+    return _act(finding, environment)
+
+
+@task(retries=3, retry_delay_seconds=exponential_backoff(2), retry_jitter_factor=0.5, retry_condition_fn=transient)
+def reconcile_endpoint(rollout: str, environment: str) -> str:
+    """Move routers and endpoint towards what the ledger says; running out of time is not a failure, the next tick goes on."""
+    platform = platform_of(environment)
+    step = settle(platform, rollout, ADVANCE)
+    state = load(platform, rollout)
+    if state.exposed:
+        platform.ledger.watched(rollout, platform.clock.now())
+    line = step.did if step.done else f"not settled yet: {step.did}"
+    get_run_logger().info(line)
+    return line

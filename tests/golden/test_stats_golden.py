@@ -1,0 +1,118 @@
+"""Reference values: see data/README.md for where each comes from."""
+
+from __future__ import annotations
+
+import csv
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from staged_rollout.stats import Spending, bounds, fixed_srm, inflation, two_means_units, two_proportions_units
+
+DATA = Path(__file__).parent / "data"
+
+
+def rows(name):
+    with (DATA / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def series(name, *keys):
+    return [
+        pytest.param(list(group), id="-".join(key))
+        for key, group in groupby(rows(name), key=lambda row: tuple(row[k] for k in keys))
+    ]
+
+
+@pytest.mark.parametrize("looks", series("b_consensus_ld_obf.csv", "schedule", "alpha"))
+def test_obrien_fleming_bounds_reach_the_reference(looks):
+    """References: 34-digit arithmetic; accuracy 1e-12 for z <= 8, finite and relative 1e-12 beyond."""
+    found = bounds([float(row["info"]) for row in looks], Spending("obrien-fleming", float(looks[0]["alpha"])))
+    assert [float(row["z_ref"]) for row in looks] == pytest.approx([bound.z for bound in found], abs=1e-12, rel=1e-13)
+
+
+@pytest.mark.parametrize("looks", series("b2_under_over_running.csv", "case", "method"))
+def test_over_and_under_running_spend_what_is_left_with_true_covariances(looks):
+    """References: rpact's own tolerance is 1e-10 in alpha; its last look spends 1e-8 less."""
+    final = looks[0]["method"] == "asUser_last_spends_all"
+    spending = Spending("obrien-fleming", float(looks[0]["alpha"]))
+    found = bounds([float(row["t_planned"]) for row in looks], spending, final=final)
+    assert [float(row["z"]) for row in looks] == pytest.approx([bound.z for bound in found], abs=4e-6)
+    assert [float(row["alpha_spent"]) for row in looks] == pytest.approx([b.alpha_spent for b in found], abs=1.1e-8)
+
+
+@pytest.mark.parametrize(
+    ("information", "final", "last"),
+    [
+        ((0.3, 0.6, 1.1), False, 1.98564608),
+        ((0.25, 0.5, 0.75, 1.3), False, 2.05465320),
+        ((0.25, 0.5, 0.75, 0.8), True, 1.96870812),
+    ],
+)
+def test_over_and_under_running_to_eight_decimals(information, final, last):
+    found = bounds(information, Spending("obrien-fleming", 0.025), final=final)
+    assert last == pytest.approx(found[-1].z, abs=5e-9)
+    assert found[-1].alpha_spent == 0.025
+
+
+one_sided_pocock = [
+    param
+    for param in series("c_other_spending.csv", "schedule", "spending", "param", "sided")
+    if param.values[0][0]["spending"] == "asP" and param.values[0][0]["sided"] == "1"
+]
+
+
+@pytest.mark.parametrize("looks", one_sided_pocock)
+def test_pocock_type_bounds_reach_rpact(looks):
+    found = bounds([float(row["info"]) for row in looks], Spending("pocock", float(looks[0]["alpha"])))
+    assert [float(row["z"]) for row in looks] == pytest.approx([bound.z for bound in found], abs=1e-6)
+    assert [float(row["alpha_spent"]) for row in looks] == pytest.approx([b.alpha_spent for b in found], abs=1.1e-8)
+
+
+def test_classic_table_of_five_looks():
+    """References: Lan and DeMets (1983); the wrong f(t; .05) / 2 would start at 4.3826."""
+    found = bounds((0.2, 0.4, 0.6, 0.8, 1.0), Spending("obrien-fleming", 0.025))
+    assert [4.8769, 3.3570, 2.6803, 2.2898, 2.0310] == [round(bound.z, 4) for bound in found]
+
+
+spending_inflation = [
+    row for row in rows("e_inflation_asn.csv") if (row["type"], row["sided"]) in (("asOF", "1"), ("asP", "1"))
+]
+
+
+@pytest.mark.parametrize("row", spending_inflation, ids=lambda r: f"{r['type']}-{r['alpha']}-{r['power']}-{r['K']}")
+def test_inflation_reaches_rpact(row):
+    k = int(row["K"])
+    spending = Spending("obrien-fleming" if row["type"] == "asOF" else "pocock", float(row["alpha"]))
+    found = inflation([(i + 1) / k for i in range(k)], spending, float(row["power"]))
+    assert float(row["inflation"]) == pytest.approx(found, rel=2e-6 if k >= 10 else 1e-7)
+
+
+sizes = [row for row in rows("g_sample_sizes.csv") if row["design"] in ("fixed", "asOF") and row["method"] != "t"]
+
+
+@pytest.mark.parametrize("endpoint", ["rates", "means"])
+@pytest.mark.parametrize("design", ["fixed", "asOF"])
+def test_sample_sizes_reach_rpact(endpoint, design):
+    """References: five equal looks in the sequential rows; two-sided rows are two one-sided tests of half of alpha."""
+    chosen = [row for row in sizes if (row["endpoint"], row["design"]) == (endpoint, design)]
+    assert chosen
+    for row in chosen:
+        alpha, power = float(row["alpha"]) / int(row["sided"]), float(row["power"])
+        ratio = float(row["ratio_n1_n2"])
+        if endpoint == "rates":
+            found = two_proportions_units(float(row["p_control"]), float(row["p_treat"]), alpha, power, ratio)
+        else:
+            found = two_means_units(float(row["sd"]), float(row["delta"]), alpha, power, ratio)
+        if design == "asOF":
+            found *= inflation((0.2, 0.4, 0.6, 0.8, 1.0), Spending("obrien-fleming", alpha), power)
+        assert float(row["n_total"]) == pytest.approx(found, rel=1e-9 if design == "fixed" else 5e-8)
+
+
+@pytest.mark.parametrize("row", rows("h_srm.csv"), ids=lambda row: row["counts"])
+def test_fixed_srm_reaches_the_reference(row):
+    counts = [int(n) for n in row["counts"].split()]
+    chi2, p_value = fixed_srm(counts, [float(w) for w in row["expected"].split()])
+    assert float(row["chi2"]) == pytest.approx(chi2, rel=1e-9, abs=1e-9)
+    assert float(row["p_value"]) == pytest.approx(p_value, rel=1e-9)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from staged_rollout.errors import NotFoundError, SpecError
+from staged_rollout.spec.environment import EnvironmentSpec, load_environment
+from staged_rollout.spec.locations import configs_dir, find_rollout
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+HEAD = "name: e\nlocal: false\n"
+
+
+def write(tmp_path, text):
+    path = tmp_path / "e.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_four_that_come_with_it():
+    demo, local, staging, production = (
+        load_environment(name, CONFIGS) for name in ("demo", "local", "staging", "production")
+    )
+    assert (demo.local, demo.clock) == (True, "simulated")
+    assert (local.local, local.clock) == (True, "real")
+    assert not demo.adapters.uses_aws
+    assert not local.adapters.uses_aws
+    for environment in (staging, production):
+        assert not environment.local
+        assert environment.adapters.uses_aws
+        assert environment.account == "111122223333"
+
+
+@pytest.mark.parametrize(
+    "name", ["../environments/demo", "/etc/passwd", "..", "", "demo\n", "a/b", "demo.yml.", "x" * 64]
+)
+def test_a_name_cannot_leave_the_folder(name):
+    with pytest.raises(SpecError, match="is not the name of a file"):
+        load_environment(name, CONFIGS)
+
+
+def test_an_unknown_name_lists_those_that_exist():
+    with pytest.raises(NotFoundError, match="demo, local, production, staging"):
+        load_environment("nowhere", CONFIGS)
+
+
+def test_a_path_is_taken_as_it_is(tmp_path):
+    assert load_environment(write(tmp_path, HEAD)).name == "e"
+    assert load_environment(str(tmp_path / "e.yaml")).name == "e"
+
+
+DAMAGED = [
+    ("name: other\n", 1, "name", "is not the file's name", "e"),
+    (HEAD + "clok: real\n", 3, "clok", "did you mean 'clock'", "name, local"),
+    (HEAD + "clock: fast\n", 3, "clock", "is not one of them", "'real' or 'simulated'"),
+    (HEAD + "clock: simulated\n", 1, "", "needs local == true", ""),
+    (HEAD + "account: '12'\n", 3, "account", "string should match", "12 digits"),
+    (HEAD + "account: 111122223333\n", 3, "account", "string", "12 digits in quotes"),
+    (HEAD + "adapters:\n  serving: azure\n", 4, "adapters.serving", "is not one of them", "'embedded' or 'aws'"),
+    (HEAD + "adapters: {serving: aws}\n", 1, "", "need account and region", ""),
+    (HEAD + "ledger: postgresql://u:secret@h/d\n", 3, "ledger", "holds a password", "without a password"),
+    (HEAD + "ledger: postgresql:///d?password=x\n", 3, "ledger", "holds a password", "without a password"),
+    (HEAD + "ledger: somewhere\n", 3, "ledger", "not a SQLAlchemy URL", "SQLAlchemy URL"),
+    (HEAD + "defaults:\n  blind_after: soon\n", 4, "defaults.blind_after", "is not a duration", "30m"),
+    (HEAD + "defaults:\n  instances: 3\n", 4, "defaults.instances", "did you mean 'instance'", "capture_delay"),
+    (HEAD + "approvers:\n  growth-ml:\n    - short\n", 5, "approvers.growth-ml.0", "at least 16", "public keys"),
+    (HEAD + "prices: {per_million_requests: -1}\n", 3, "prices.per_million_requests", "greater than", "from 0"),
+    (HEAD + "drain_s: -1\n", 3, "drain_s", "greater than", "from 0"),
+    (HEAD + "poll_s: 0\n", 3, "poll_s", "greater than", "above 0"),
+    (HEAD + "local: true\n", 3, "local", "is here twice", "each key once"),
+]
+
+
+@pytest.mark.parametrize("case", DAMAGED, ids=lambda case: case[0].removeprefix(HEAD)[:40])
+def test_what_is_wrong_has_its_line(tmp_path, case):
+    text, line, key, problem, accepts = case
+    with pytest.raises(SpecError) as caught:
+        load_environment(write(tmp_path, text))
+    (finding,) = caught.value.facts["findings"]
+    assert (line, key) == (finding.line, finding.key)
+    assert problem in finding.problem
+    assert accepts in finding.accepts
+
+
+def test_all_errors_of_an_environment_are_told_at_once(tmp_path):
+    with pytest.raises(SpecError, match=r"e\.yaml: 3 errors"):
+        load_environment(write(tmp_path, HEAD + "clock: fast\nregion: here\nextra: 1\n"))
+
+
+def test_a_secret_in_a_ledger_url_is_refused_in_python_too():
+    with pytest.raises(ValueError, match="holds a password"):
+        EnvironmentSpec(name="e", ledger="postgresql://u:secret@h/d")
+
+
+def test_an_environment_round_trips_through_json():
+    for name in ("demo", "production"):
+        environment = load_environment(name, CONFIGS)
+        assert environment == EnvironmentSpec.model_validate_json(environment.model_dump_json())
+
+
+def test_where_configs_lie(tmp_path, monkeypatch):
+    monkeypatch.delenv("STAGED_ROLLOUT_CONFIGS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert configs_dir() == CONFIGS
+    (tmp_path / "configs").mkdir()
+    assert configs_dir() == tmp_path / "configs"
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("STAGED_ROLLOUT_CONFIGS", str(tmp_path / "other"))
+    assert configs_dir() == tmp_path / "other"
+    assert configs_dir(tmp_path) == tmp_path
+    monkeypatch.setenv("STAGED_ROLLOUT_CONFIGS", str(tmp_path / "missing"))
+    with pytest.raises(NotFoundError, match="missing"):
+        configs_dir()
+
+
+def test_a_rollout_is_found_by_its_name():
+    assert find_rollout("churn", CONFIGS) == CONFIGS / "rollouts" / "churn.yaml"
+    with pytest.raises(NotFoundError, match="churn"):
+        find_rollout("chrun", CONFIGS)
