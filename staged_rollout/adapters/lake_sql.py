@@ -18,6 +18,7 @@ _PARAMETER = re.compile(r"\$([a-z][a-z0-9_]*)")
 _COMMENT = re.compile(r"--[^\n]*")
 _STRING = re.compile(r"'(?:[^']|'')*'")
 _USES = re.compile(r"^-- uses: ([a-z0-9_, ]+)$", re.MULTILINE)
+_USED = re.compile(r"(?P<file>[a-z0-9_]+)(?: as (?P<name>[a-z0-9_]+))?")
 _WITH = re.compile(r"\s*WITH\b\s*", re.IGNORECASE)
 
 _DUCKDB_TYPES: dict[ColumnType, str] = {
@@ -64,16 +65,15 @@ def statement_names() -> list[str]:
 def statement(name: str) -> Statement:
     """A statement by its name.
 
-    A header line `-- uses: exposures` makes the SELECT of `exposures.sql` a common table expression of that name, so that what an
-    exposure is, is written once.
+    A header line `-- uses: exposures` (or `-- uses: champion_exposures as exposures`) makes the SELECT of `exposures.sql` a common table expression of that name, so
+    that what an exposure is, is written once.
 
     Raises:
         NotFoundError: no such file.
     """
-    order: list[str] = []
-    _collect(name, order)
-    *used, _ = order
-    parts = [f"{part} AS (\n{_body(part)}\n)" for part in used]
+    used: dict[str, str] = {}
+    _collect(name, used)
+    parts = [f"{part} AS (\n{_body(file)}\n)" for part, file in used.items()]
     body = _body(name)
     if parts:
         joined = ",\n".join(parts)
@@ -91,26 +91,30 @@ def run(name: str, parameters: Mapping[str, Any], files: Callable[[TableName], S
 
     Args:
         name: The statement.
-        parameters: Exactly its parameters; lists are bound as lists, moments must have a zone.
+        parameters: At least its parameters, others are left aside; lists are bound as lists, moments must have a zone.
         files: Parquet files of a table that the statement reads; an empty list is an empty table.
 
     Raises:
         NotFoundError: no such statement.
-        DataError: missing or unknown parameters, a moment without a zone, or what the engine refused.
+        DataError: missing parameters, a moment without a zone, or what the engine refused.
     """
     import duckdb
 
     found = statement(name)
     _check_parameters(found, parameters)
-    # A connection per call: a module-global one outlives the interpreter's other parts. No extension is ever downloaded.
-    config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    # A connection per call: a module-global one outlives the interpreter's other parts. No extension is ever
+    # downloaded.
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
     with duckdb.connect(config=config) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         try:
             for table in sorted(found.tables):
                 connection.execute(_view(table, files(table)))
-            # An unbound list without elements has no type of its own, so every list says what it holds.
-            return connection.sql(found.text, params=dict(parameters)).to_arrow_table()
+            bound = {key: value for key, value in parameters.items() if key in found.parameters}
+            return connection.sql(found.text, params=bound).to_arrow_table()
         except duckdb.Error as error:
             raise DataError(f"sql/{name}.sql failed: {error}", statement=name) from error
 
@@ -124,14 +128,19 @@ def rows_of(table: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _collect(name: str, order: list[str], above: tuple[str, ...] = ()) -> None:
+def _collect(name: str, used: dict[str, str], above: tuple[str, ...] = ()) -> None:
+    """Add what a statement uses, each after what it uses itself; the first to claim a name keeps it."""
     if name in above:
         raise DataError(f"sql/{name}.sql uses itself: {' -> '.join((*above, name))}")
-    for match in _USES.finditer(_source(name)):
-        for used in match[1].split(","):
-            _collect(used.strip(), order, (*above, name))
-    if name not in order:
-        order.append(name)
+    for line in _USES.finditer(_source(name)):
+        for part in line[1].split(","):
+            match = _USED.fullmatch(part.strip())
+            if match is None:
+                raise DataError(f"sql/{name}.sql: uses {part.strip()!r}, accepted: FILE or FILE as NAME")
+            alias = match["name"] or match["file"]
+            if alias not in used:
+                _collect(match["file"], used, (*above, name))
+                used[alias] = match["file"]
 
 
 @cache
@@ -151,15 +160,11 @@ def _body(name: str) -> str:
 
 
 def _check_parameters(found: Statement, parameters: Mapping[str, Any]) -> None:
-    missing, unknown = found.parameters - parameters.keys(), parameters.keys() - found.parameters
-    if missing or unknown:
-        parts = [
-            f"{label} {', '.join(sorted(names))}"
-            for label, names in (("missing", missing), ("unknown", unknown))
-            if names
-        ]
+    missing = found.parameters - parameters.keys()
+    if missing:
         raise DataError(
-            f"sql/{found.name}.sql: {'; '.join(parts)}", hint=f"it takes {', '.join(sorted(found.parameters))}"
+            f"sql/{found.name}.sql needs {', '.join(sorted(missing))}",
+            hint=f"it takes {', '.join(sorted(found.parameters))}",
         )
     for key, value in parameters.items():
         if isinstance(value, datetime) and value.tzinfo is None:

@@ -33,8 +33,8 @@ class Place:
 def place_of(name: str) -> Place | None:
     """What a path below the root says, or None when no log belongs there.
 
-    That shadow answers lie under the shadow variant's own prefix is not documented by AWS but inferred: this is the only place
-    that relies on it.
+    That shadow answers lie under the shadow variant's own prefix is not documented by AWS but inferred: this is the
+    only place that relies on it.
 
     >>> place_of("capture/churn-prod/v2/2026/02/14/17/a.jsonl")
     Place(kind='capture', endpoint='churn-prod', variant='v2')

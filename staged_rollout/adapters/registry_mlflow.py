@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import uuid
 from collections.abc import Mapping, Sequence
@@ -165,9 +164,7 @@ class MlflowRegistry:
 
     @cached_property
     def _client(self) -> MlflowClient:
-        # Nothing is sent home, and migrations are no news for who runs a rollout.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        _quieten()
         from mlflow.tracking import MlflowClient
 
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -212,7 +209,7 @@ class MlflowRegistry:
 
     @staticmethod
     def _save(estimator: Any, folder: Path) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        _quieten()
         import mlflow.sklearn
 
         mlflow.sklearn.save_model(
@@ -246,6 +243,12 @@ def _check_contract(estimator: Any, features: Sequence[str], encodings: Mapping[
         raise RefusedError(f"classes == {classes}, must be [0, 1]")
     if (width := int(estimator.n_features_in_)) != len(features):
         raise RefusedError(f"the estimator takes {width} columns, features names {len(features)}")
+
+
+def _quieten() -> None:
+    # Before MLflow is imported: nothing is sent home, and migrations are no news to who runs a rollout.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 
 def _is_missing(error: Any) -> bool:

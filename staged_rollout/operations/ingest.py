@@ -1,9 +1,9 @@
 """Logs into the lake: every complete line of every file exactly once, and every line accounted for.
 
-A file is read from where its claims end to its last complete line. A last line without a line end is taken when it is a whole record
-(no beginning of a JSON object is a JSON object); otherwise it stays for the next run, however old its day is, and is reported as
-`pending_bytes`. A file that shrank, or whose claimed bytes changed, was *replaced*: it is read again from its start, and identities keep
-its old rows from being doubled.
+A file is read from where its claims end to its last complete line. A last line without a line end is taken when it is a
+whole record (no beginning of a JSON object is a JSON object); otherwise it stays for the next run, however old its day
+is, and is reported as `pending_bytes`. A file that shrank, or whose claimed bytes changed, was *replaced*: it is read
+again from its start, and identities keep its old rows from being doubled.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from staged_rollout.operations.ingest_batch import BatchBuilder, Judge
-
 from staged_rollout.errors import DataError, LineRejectedError
+from staged_rollout.operations.ingest_batch import BatchBuilder, Judge
 from staged_rollout.operations.ingest_claims import Reading
 from staged_rollout.ports.clock import Clock
 from staged_rollout.ports.lake import Lake, LakeWriter, SourceClaim
@@ -120,7 +119,7 @@ class _Run:
         self.report = IngestReport()
 
     def read(self, file: LogFile, last: SourceClaim | None) -> None:
-        """Read one file's new lines; one that cannot be read is a finding, and does not keep the others from being read."""
+        """Read one file's new lines; a file that cannot be read is a finding, and the others are read all the same."""
         claims = self._writer.claims(file.name, last.generation) if last else []
         try:
             with closing(Reading(self._logs, file, claims)) as reading:

@@ -20,7 +20,8 @@ LATENESS = timedelta(days=7)
 """How far behind its stream's committed watermark a row may lie; the lake's identities are asked by event day."""
 
 FUTURE = timedelta(days=1)
-"""How far ahead of the clock a timestamp may lie; one wrong clock would otherwise push the watermark and make everything late."""
+"""How far ahead of the clock a timestamp may lie; one wrong clock would otherwise push the watermark and make
+everything late."""
 
 
 @dataclass(frozen=True)

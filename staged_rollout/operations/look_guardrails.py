@@ -8,7 +8,6 @@ from staged_rollout.evidence import GuardrailFigures
 from staged_rollout.spec.model import Guardrail
 from staged_rollout.state import RolloutState, State, candidate_share
 from staged_rollout.stats import (
-    FEW_EVENTS,
     ExceedanceMoments,
     RatioMoments,
     guard_quantile,
@@ -63,7 +62,7 @@ def _error_rate(window: Window, name: str, rule: Guardrail) -> GuardrailFigures:
         design_share=_design_share(state),
     )
     z = result.z_non_inferiority
-    if t_units + c_units < FEW_EVENTS:
+    if result.method == "beta-binomial":
         # Too few for a variance of their own: Farrington-Manning on units that met an error, at the same margin. A unit's error
         # share is at most 1, so this proves no less.
         score = score_z(t_units, treatment.n, c_units, control.n, delta0=margin)

@@ -11,11 +11,11 @@ from staged_rollout.stats import (
     RatioMoments,
     Spending,
     guard_worsening,
-    holm,
     information_fraction,
     next_bound,
     score_interval,
     score_z,
+    holm,
     two_sided_p,
 )
 

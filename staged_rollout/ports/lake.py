@@ -133,8 +133,8 @@ class LakeWriter(Protocol):
     def finish(self) -> None:
         """End the run: its newest event times become the watermarks.
 
-        A run that is killed before is carried on by the next one, which judges lateness by the same watermarks, so that the order and
-        size of batches change nothing.
+        A run that is killed before is carried on by the next one, which judges lateness by the same watermarks, so that
+        the order and size of batches change nothing.
         """
         ...
 

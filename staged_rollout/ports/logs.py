@@ -19,9 +19,10 @@ class LogFile:
         name: Path below the source's root, with `/`; unique within the source.
         size: Bytes now (of the compressed file for .gz).
         variant: The variant that answered, from its place; None but for captures.
-        version: Changes whenever the content may have changed (size and time of a file, ETag of an object); a file whose
-            version was ingested is not opened again.
-        compressed: Whether its bytes are gzip; such a file is complete when it appears, and offsets are decompressed ones.
+        version: Changes whenever the content may have changed (size and time of a file, ETag of an object); a file
+            whose version was ingested is not opened again.
+        compressed: Whether its bytes are gzip; such a file is complete when it appears, and offsets are decompressed
+            ones.
     """
 
     kind: LogKind
@@ -41,7 +42,7 @@ class LogSource(Protocol):
         ...
 
     def read(self, file: LogFile, start: int = 0) -> Iterator[bytes]:
-        """The file's bytes from a (decompressed) offset, in chunks of bounded size, at most to the size that was listed.
+        """The file's bytes from a (decompressed) offset up to the listed size, in chunks of bounded size.
 
         Raises:
             DataError: the file is gone, or a compressed one is broken or not complete; chunks given before are good.

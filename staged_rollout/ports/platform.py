@@ -1,8 +1,8 @@
-"""Everything that an operation may touch, opened once."""
+"""Everything that an operation may touch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Protocol
 
 from staged_rollout.ports.checks import Checks
 from staged_rollout.ports.clock import Clock
@@ -18,20 +18,70 @@ from staged_rollout.spec.environment import EnvironmentSpec
 from staged_rollout.spec.home import Home
 
 
-@dataclass(frozen=True)
-class Platform:
-    """One environment's parts behind their ports, as `adapters.platform.open_platform` chose them."""
+class Platform(Protocol):
+    """One environment's parts behind their ports. Each is opened at its first use: a rollback must not wait for a lake."""
 
-    environment: EnvironmentSpec
-    home: Home
-    clock: Clock
-    ledger: Ledger
-    registry: Registry
-    serving: Serving
-    assignments: Assignments
-    logs: LogSource
-    lake: Lake
-    checks: Checks
-    health: Health
-    tracker: Tracker
-    notifier: Notifier
+    @property
+    def environment(self) -> EnvironmentSpec:
+        """The choices."""
+        ...
+
+    @property
+    def home(self) -> Home:
+        """Where everything lies."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The only source of now."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """The truth."""
+        ...
+
+    @property
+    def registry(self) -> Registry:
+        """Model versions."""
+        ...
+
+    @property
+    def serving(self) -> Serving:
+        """Endpoints."""
+        ...
+
+    @property
+    def assignments(self) -> Assignments:
+        """Documents for routers."""
+        ...
+
+    @property
+    def logs(self) -> LogSource:
+        """Where logs lie."""
+        ...
+
+    @property
+    def lake(self) -> Lake:
+        """Tables."""
+        ...
+
+    @property
+    def checks(self) -> Checks:
+        """Data quality."""
+        ...
+
+    @property
+    def health(self) -> Health:
+        """Routers' own counters."""
+        ...
+
+    @property
+    def tracker(self) -> Tracker:
+        """Experiment tracking."""
+        ...
+
+    @property
+    def notifier(self) -> Notifier:
+        """Telling people."""
+        ...

@@ -1,4 +1,4 @@
-"""One line of bytes to one JSON object, strictly: whatever two engines could read differently is refused with its reason."""
+"""One line of bytes to one JSON object, strictly: what two engines could read differently is refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def json_object(line: bytes) -> dict[str, Any]:
 
     Raises:
         LineRejectedError: not UTF-8, not JSON, not one object, duplicate keys at any depth, NaN or infinite numbers
-            (also by overflow, `1e999`), integers beyond 64 bits, lone surrogates, NUL, nesting beyond 32, or beyond 1 MiB.
+            (also by overflow, `1e999`), integers beyond 64 bits, lone surrogates, NUL, nesting beyond 32,
+            or a line beyond 1 MiB.
     """
     body = stripped(line)
     if len(body) > MAX_LINE_BYTES:

@@ -179,6 +179,6 @@ def _payload(capture: Mapping[str, Any], side: str) -> str | None:
 
 
 def _identity(*parts: str) -> bytes:
-    # md5 because every engine has it. Only the last part is free text (the others come from a path or are made here), so that no
-    # two lists of parts join into the same string.
+    # md5 because every engine has it. Only the last part is free text (the others come from a path or are made here),
+    # so that no two lists of parts join into the same string.
     return hashlib.md5("\x1f".join(parts).encode(), usedforsecurity=False).digest()

@@ -121,9 +121,13 @@ def markdown() -> str:
     parts = []
     for name, columns in TABLES.items():
         parts.append(f"### `{name}`\n\n| column | type | null | meaning |\n|---|---|---|---|")
-        parts.extend(
-            f"| `{column.name}` | `{ARROW_TYPES[column.type]}` | {'yes' if column.nullable else 'no'} | {column.meaning} |"
-            for column in columns
-        )
+        for column in columns:
+            cells = (
+                f"`{column.name}`",
+                f"`{ARROW_TYPES[column.type]}`",
+                "yes" if column.nullable else "no",
+                column.meaning,
+            )
+            parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
     return "\n".join(parts)

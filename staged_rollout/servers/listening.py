@@ -29,7 +29,7 @@ def listen(app: ASGIApp, *, host: str, port: int, parent_pipe: bool) -> None:
     Raises:
         OSError: the port is taken.
     """
-    listener = socket.create_server((host, port), backlog=512)
+    listener = _bound(host, port)
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=10)
     server = _Announcing(config, listener.getsockname()[1])
     if parent_pipe:
@@ -37,6 +37,21 @@ def listen(app: ASGIApp, *, host: str, port: int, parent_pipe: bool) -> None:
     server.run(sockets=[listener])
     if not server.started:
         raise SystemExit(1)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    # asyncio turns Nagle's algorithm off only where the socket names its protocol; with it each answer waits 40 ms for
+    # an acknowledgement that the client delays.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(512)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 class _Announcing(uvicorn.Server):

@@ -26,10 +26,9 @@ class Home:
         """The home that an option, then the environment variable, then the default names."""
         return cls(Path(override or os.environ.get(ENV_HOME) or ".staged-rollout").absolute())
 
-    @property
-    def ledger_url(self) -> str:
-        """The ledger's SQLAlchemy URL: `STAGED_ROLLOUT_LEDGER`, or a SQLite file."""
-        return os.environ.get(ENV_LEDGER) or f"sqlite:///{self.root / 'ledger.db'}"
+    def ledger_url(self, environment: str | None = None) -> str:
+        """The ledger's SQLAlchemy URL: `STAGED_ROLLOUT_LEDGER`, then the environment file's, then a SQLite file."""
+        return os.environ.get(ENV_LEDGER) or environment or f"sqlite:///{self.root / 'ledger.db'}"
 
     @property
     def run_file(self) -> Path:

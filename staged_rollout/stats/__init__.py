@@ -7,6 +7,7 @@
   ratios.
 - Guardrails: `z_non_inferiority`, `quantile_worsening`; always valid: `guard_worsening`, `guard_quantile`.
 - Sample-ratio mismatch: `sequential_srm`, `fixed_srm`.
+- Shares: `share_upper_limit`, `holm`, `population_stability`.
 - Sufficient statistics: `Moments`, `RatioMoments`, `ExceedanceMoments`, `quantise`.
 
 A statistic that the data do not allow yet is None ("insufficient"), never nan or inf; numbers that no statistic is
@@ -32,6 +33,7 @@ from staged_rollout.stats.planning import (
 from staged_rollout.stats.proportions import RateTest, score_interval, score_test, score_z
 from staged_rollout.stats.quantile import QuantileTest, guard_quantile, quantile_worsening
 from staged_rollout.stats.rare_events import log_e_difference, log_e_which_variant
+from staged_rollout.stats.shares import holm, population_stability, share_upper_limit, two_sided_p
 from staged_rollout.stats.spending import Spending
 from staged_rollout.stats.srm import SrmResult, fixed_srm, sequential_srm
 
@@ -56,6 +58,7 @@ __all__ = [
     "fixed_srm",
     "guard_quantile",
     "guard_worsening",
+    "holm",
     "inflation",
     "information_fraction",
     "is_non_inferior",
@@ -64,6 +67,7 @@ __all__ = [
     "log_normal_mixture",
     "maximum_information_units",
     "next_bound",
+    "population_stability",
     "quantile_worsening",
     "quantise",
     "ratio_difference",
@@ -72,8 +76,10 @@ __all__ = [
     "score_test",
     "score_z",
     "sequential_srm",
+    "share_upper_limit",
     "threshold_grid",
     "two_means_units",
     "two_proportions_units",
+    "two_sided_p",
     "z_non_inferiority",
 ]

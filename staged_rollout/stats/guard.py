@@ -7,6 +7,7 @@ over to the other:
 - Rare events (fewer than 20 units with an event, or fewer than 10 units in a variant): beta-binomial on units with an
   event, with 1/4 of alpha. Exact for any counts; see `rare_events`.
 - From then on: one-sided normal mixture on the score statistic over unit totals, with 3/4 of alpha.
+  Asymptotic in units; simulated with clustered requests, rare events and small variants in the tests.
 
 Why the handover costs alpha: P(false alarm) <= P(the first ever alarms) + P(the second ever alarms), which is at most
 alpha/4 + 3 alpha/4.

@@ -72,7 +72,7 @@ def _restricted_rate(x_t: int, n_t: int, x_c: int, n_c: int, delta0: float) -> f
 
 
 def _standard_error(x_t: int, n_t: int, x_c: int, n_c: int, delta0: float) -> float:
-    if delta0 == 0:
+    if 1 - abs(delta0) == 1:  # also where a float near 1 cannot tell the difference from 0
         pooled = (x_t + x_c) / (n_t + n_c)
         return math.sqrt(pooled * (1 - pooled) * (1 / n_t + 1 / n_c))
     p_c = _restricted_rate(x_t, n_t, x_c, n_c, delta0)

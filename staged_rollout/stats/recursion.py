@@ -60,7 +60,7 @@ class Survivors:
         return np.asarray(self.log_mass - 0.5 * deviation * deviation - _LOG_SQRT_2PI - 0.5 * math.log(t))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def survivors(information: tuple[float, ...], z: tuple[float, ...], following: float) -> Survivors:
     """Those below every bound so far, on nodes fine enough for the step to the `following` look.
 

@@ -48,16 +48,16 @@ def test_close_looks_spend_exactly_what_they_may():
     """(.5, .501, .502, 1): rpact answers 1.0434 and 1.4101; a quadrature sized on one step only answers 3.02368."""
     information = (0.5, 0.501, 0.502, 1.0)
     found = bounds(information, OBF)
-    assert [2.96258804, 3.00799826, 3.02374684, 1.96883118] == pytest.approx([b.z for b in found], abs=1e-8)
+    assert pytest.approx([b.z for b in found], abs=1e-8) == [2.96258804, 3.00799826, 3.02374684, 1.96883118]
     spent = np.cumsum(brute_force(information, [b.z for b in found], nodes=48))
     assert [OBF.cumulative(t) for t in information] == pytest.approx(list(spent), rel=1e-10)
 
 
 def test_no_crossing_equals_the_multivariate_normal():
-    information = (0.25, 0.5, 0.75, 1.0)
+    information = (0.25, 0.6, 1.0)
     z = [bound.z for bound in bounds(information, Spending("pocock", 0.025))]
     covariance = [[math.sqrt(min(a, b) / max(a, b)) for a in information] for b in information]
-    law = multivariate_normal(np.zeros(4), covariance, seed=1, abseps=1e-9, releps=1e-9, maxpts=2_000_000)
+    law = multivariate_normal(np.zeros(3), covariance, seed=1, abseps=1e-9, releps=1e-9, maxpts=2_000_000)
     assert law.cdf(z) == pytest.approx(1 - crossing_probabilities(information, z).sum(), abs=1e-7)
 
 
@@ -90,8 +90,8 @@ def test_declared_final_spends_everything():
     [
         ([], 0.0, "must be > 0"),
         ([], math.nan, "must be finite"),
-        ([Bound(1, 0.5, 2.96, 0.0015)], 0.50005, "must be >= 0.0001"),
-        ([Bound(1, 0.5, 2.96, 0.0015)], 0.4, "must be >= 0.0001"),
+        ([Bound(1, 0.5, 2.96, 0.0015)], 0.50005, "must be >= 0"),
+        ([Bound(1, 0.5, 2.96, 0.0015)], 0.4, "must be >= 0"),
         ([Bound(1, 0.5, math.inf, 0.0)], 0.6, "z of look 1"),
         ([Bound(1, 0.5, 2.96, 0.5)], 0.6, "<= 0.025"),
         ([Bound(1, 1.0, 1.96, 0.025)], 1.2, "must be <"),
@@ -112,7 +112,7 @@ def test_one_bound_per_look():
 def test_spending_refuses_unknown_kinds_and_two_sided_alpha():
     with pytest.raises(StatisticsError, match="kind == 'haybittle'"):
         Spending("haybittle", 0.025)
-    with pytest.raises(StatisticsError, match="alpha == 0.5"):
+    with pytest.raises(StatisticsError, match=r"alpha == 0\.5"):
         Spending("pocock", 0.5)
 
 

@@ -5,8 +5,8 @@ import pytest
 from staged_rollout.errors import StatisticsError
 from staged_rollout.stats import (
     Spending,
-    crossing_probabilities,
     bounds,
+    crossing_probabilities,
     effective_units,
     inflation,
     information_fraction,
@@ -19,8 +19,8 @@ OBF = Spending("obrien-fleming", 0.025)
 
 
 def test_rates_from_ten_to_twelve_percent():
-    assert 7681.69 == round(two_proportions_units(0.10, 0.12, 0.025, 0.8), 2)
-    assert 7681.69 == round(two_proportions_units(0.12, 0.10, 0.025, 0.8), 2)
+    assert round(two_proportions_units(0.10, 0.12, 0.025, 0.8), 2) == 7681.69
+    assert round(two_proportions_units(0.12, 0.10, 0.025, 0.8), 2) == 7681.69
 
 
 def test_a_single_look_needs_no_inflation():
@@ -32,16 +32,16 @@ def test_inflated_drift_gives_the_power_asked_for():
     found = bounds(information, OBF)
     drift = (1.959963984540054 + 1.2815515655446004) * inflation(information, OBF, 0.9) ** 0.5
     power = crossing_probabilities(information, [bound.z for bound in found], drift).sum()
-    assert 0.9 == pytest.approx(float(power), abs=1e-11)
+    assert pytest.approx(float(power), abs=1e-11) == 0.9
 
 
 def test_information_counts_the_smaller_variant():
-    assert 0.0 == effective_units(0, 500)
-    assert 90.0 == pytest.approx(effective_units(900, 100))
+    assert effective_units(0, 500) == 0.0
+    assert pytest.approx(effective_units(900, 100)) == 90.0
     n_eff_max = maximum_information_units(8000, 1.02, treatment_share=0.5)
-    assert 2040.0 == pytest.approx(n_eff_max)
-    assert 0.5 == pytest.approx(information_fraction(2040, 2040, n_eff_max))
-    assert 1.25 == pytest.approx(information_fraction(5100, 5100, n_eff_max))
+    assert pytest.approx(n_eff_max) == 2040.0
+    assert pytest.approx(information_fraction(2040, 2040, n_eff_max)) == 0.5
+    assert pytest.approx(information_fraction(5100, 5100, n_eff_max)) == 1.25
 
 
 @pytest.mark.parametrize(

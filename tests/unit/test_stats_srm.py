@@ -11,10 +11,10 @@ from staged_rollout.stats import fixed_srm, sequential_srm
 def test_the_prior_is_a_total_weight_in_units():
     """References: 440/560 at 1:1 gives log e 5.4 at a prior of 100 and 0.6 at 10,000."""
     found = sequential_srm((440, 560), (1, 1), alpha=0.001)
-    assert 5.363268896 == pytest.approx(found.log_e, abs=1e-8)
-    assert 0.606960587 == pytest.approx(sequential_srm((440, 560), (1, 1), alpha=0.001, prior=10_000).log_e, abs=1e-8)
+    assert pytest.approx(found.log_e, abs=1e-8) == 5.363268896
+    assert pytest.approx(sequential_srm((440, 560), (1, 1), alpha=0.001, prior=10_000).log_e, abs=1e-8) == 0.606960587
     assert not found.alarm
-    assert (100.0, (0.5, 0.5)) == (found.prior, found.weights)
+    assert (found.prior, found.weights) == (100.0, (0.5, 0.5))
     assert fixed_srm((440, 560), (1, 1)) == (found.chi_squared, found.p_value)
 
 
@@ -26,7 +26,7 @@ def test_alarm_at_one_over_alpha():
 
 def test_no_units_no_alarm():
     found = sequential_srm((0, 0, 0), (8, 1, 1), alpha=0.001)
-    assert (0.0, False, 0.0, 1.0) == (found.log_e, found.alarm, found.chi_squared, found.p_value)
+    assert (found.log_e, found.alarm, found.chi_squared, found.p_value) == (0.0, False, 0.0, 1.0)
 
 
 @pytest.mark.parametrize(

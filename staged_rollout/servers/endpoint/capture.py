@@ -1,7 +1,7 @@
 """Data Capture: one JSON line per call, in SageMaker's key layout.
 
-`HOME/capture/ENDPOINT/VARIANT/yyyy/mm/dd/hh/FILE.jsonl`. A shadow's calls lie under the shadow variant's name. A line is
-in the kernel's hands before the call is answered, so killing the process loses none that was.
+`HOME/capture/ENDPOINT/VARIANT/yyyy/mm/dd/hh/FILE.jsonl`. A shadow's calls lie under the shadow variant's name. A line
+is in the kernel's hands before the call is answered, so killing the process loses none that was.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Loading registered models, and asking them.
 
-The contract: a classifier over an array whose columns the version's `features` tag names in order; categories are looked up
-in its `encodings` tag. Encoding by dictionary and calling the model on an array takes 1 ms a row, a scikit-learn
-ColumnTransformer 6.
+The contract: a classifier over an array whose columns the version's `features` tag names in order; categories are
+looked up in its `encodings` tag. Encoding by dictionary and calling the model on an array takes 1 ms a row, a
+scikit-learn ColumnTransformer 6.
 """
 
 from __future__ import annotations

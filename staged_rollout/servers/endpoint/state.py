@@ -1,7 +1,7 @@
 """What the local endpoint remembers: models, configs and endpoints, in one file that is replaced whole.
 
-One file and one rename: a killed process leaves the state before a call or after it. A change in progress is part of the
-state, so a restart completes it.
+One file and one rename: a killed process leaves the state before a call or after it. A change in progress is part of
+the state, so a restart completes it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,56 @@
+# Two commands matter: `make demo` and `make test`. Each sets up all that it needs by itself, and is quick the second time.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+SEED ?= 7
+export UV_SYSTEM_CERTS := 1
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+unexport PREFECT_API_URL
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lock deploy clean
+
+help: ## Say what each target does
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make .venv with every package of requirements.lock, checked by hash
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null 2>&1 || command -v python3 >/dev/null 2>&1 || { echo "Python 3.11 is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@P=$$(command -v $(PYTHON) || command -v python3); \
+	  "$$P" -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info < (3, 13)))' || { echo "$$P is not Python 3.11 or 3.12; set PYTHON=/path/to/python3.11"; exit 1; }; \
+	  test -x $(BIN)/python || "$$P" -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	@echo "setting up $(VENV): about a minute the first time"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP) ## Watch one candidate promoted and one rolled back (SEED=n; RESUME=1 goes on with a killed one)
+	@$(BIN)/python -m demo --seed $(SEED) $(if $(RESUME),--resume)
+
+test: $(STAMP) ## Run every test
+	@$(BIN)/python -m pytest -q -p no:cacheprovider $(ARGS)
+
+check: $(STAMP) ## Format, lint, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(STAMP) ## Let ruff format and mend what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: ## Resolve pyproject.toml again into requirements.lock: hashes, no index address
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-annotate --universal \
+	  --python-version 3.11 --custom-compile-command "make lock" --quiet --output-file requirements.lock
+
+deploy: $(STAMP) ## Send every deployment of prefect.yaml to the Prefect server of PREFECT_API_URL
+	@PREFECT_API_URL="$(API)" STAGED_ROLLOUT_ENVIRONMENT="$${STAGED_ROLLOUT_ENVIRONMENT:-local}" $(BIN)/prefect --no-prompt deploy --all
+
+clean: ## Remove .venv, caches and everything that the demo left
+	rm -rf $(VENV) .staged-rollout .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

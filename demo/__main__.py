@@ -1,0 +1,106 @@
+"""`make demo`: one candidate is promoted, one is rolled back; nothing is simulated but the calendar."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import sys
+import time
+import warnings
+from pathlib import Path
+
+DEFAULT_HOME = Path(".staged-rollout") / "demo"
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+def main() -> int:
+    """Run the demo.
+
+    Returns:
+        0 with every ending shown; an error's own exit code otherwise.
+    """
+    options = _options()
+    home = options.home.absolute()
+    _settings(home)
+    if not options.resume:
+        shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True, exist_ok=True)
+
+    from staged_rollout.errors import StagedRolloutError
+
+    began = time.monotonic()
+    try:
+        _run(home, options.seed, resume=options.resume)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped; make demo RESUME=1 goes on\n")
+        return 130
+    except StagedRolloutError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return error.exit_code
+    print(f"took {time.monotonic() - began:.0f} s")
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m demo", description=__doc__, epilog="example: python -m demo --seed 7"
+    )
+    parser.add_argument("--seed", type=int, default=7, help="who trains, who comes when (default 7)")
+    parser.add_argument("--resume", action="store_true", help="go on with a demo that was killed")
+    parser.add_argument("--home", type=Path, default=DEFAULT_HOME, help=f"where everything lies (default {DEFAULT_HOME})")
+    return parser.parse_args()
+
+
+def _settings(home: Path) -> None:
+    """What Prefect, MLflow and ourselves read from the environment; before any of them is imported."""
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    os.environ.update(
+        {
+            "STAGED_ROLLOUT_HOME": str(home),
+            "STAGED_ROLLOUT_ENVIRONMENT": "demo",
+            "STAGED_ROLLOUT_CONFIGS": str(CONFIGS),
+            "PREFECT_HOME": str(home / "prefect"),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+            "PREFECT_LOGGING_LEVEL": "WARNING",
+            "PREFECT_LOGGING_TO_API_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+    )
+    os.environ.pop("PREFECT_API_URL", None)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _run(home: Path, seed: int, *, resume: bool) -> None:
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    from demo.finale import finale
+    from demo.progress import resume as resumed
+    from demo.screen import Screen
+    from demo.story import ENVIRONMENT, Story
+    from staged_rollout.adapters.local_servers import LocalServers
+    from staged_rollout.spec.home import Home
+    from tasks.platforms import platform_of
+
+    screen = Screen()
+    screen.say(f"seed {seed}; everything lies in {os.path.relpath(home)}")
+    with (
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        LocalServers(Home(home), simulated_time=True, router_poll=0.2) as servers,
+    ):
+        platform = platform_of(ENVIRONMENT)
+        start = resumed(home / "demo.json", platform.ledger) if resume else None
+        story = Story(platform, servers, screen, start.seed if start else seed)
+        if start is None:
+            story.begin()
+        else:
+            screen.say(f"resuming on day {start.day + 1}: the ledger begins as it did")
+        endings = story.run(start)
+        finale(screen, platform, endings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,16 @@
+-- Purpose: success_counts by UTC day of first exposure.
+-- Parameters: endpoint, rollout, epochs, cut_off, matures_after (interval)
+-- Grain: exposure day, assigned variant
+-- Columns: exposed_day, assigned_variant, units, closed, with_outcome, correct, after_closure
+-- uses: exposures, unit_outcomes
+SELECT
+  u.exposed_day AS exposed_day,
+  u.assigned_variant AS assigned_variant,
+  COUNT(*) AS units,
+  COUNT(CASE WHEN u.closed THEN 1 END) AS closed,
+  COUNT(CASE WHEN u.closed AND u.outcome IS NOT NULL THEN 1 END) AS with_outcome,
+  COUNT(CASE WHEN u.closed AND u.correct = 1 THEN 1 END) AS correct,
+  COUNT(CASE WHEN u.closed AND u.after_closure THEN 1 END) AS after_closure
+FROM unit_outcomes AS u
+GROUP BY u.exposed_day, u.assigned_variant
+ORDER BY u.exposed_day, u.assigned_variant

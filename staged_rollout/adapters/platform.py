@@ -1,0 +1,151 @@
+"""The one place that chooses adapters for an environment; each is imported and opened at its first use."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+
+from staged_rollout.errors import PlatformError
+from staged_rollout.ports import (
+    Assignments,
+    Checks,
+    Clock,
+    Health,
+    Lake,
+    Ledger,
+    LogSource,
+    Notifier,
+    Platform,
+    Registry,
+    Serving,
+    Tracker,
+)
+from staged_rollout.spec.environment import EnvironmentSpec
+from staged_rollout.spec.home import Home
+
+
+def open_platform(environment: EnvironmentSpec, home: Home, *, notifier: Notifier | None = None) -> Platform:
+    """The platform of an environment below a home folder.
+
+    Args:
+        environment: Its choices.
+        home: Where everything lies.
+        notifier: Replaces the log; tasks pass a Prefect notification block.
+
+    Raises:
+        PlatformError: the environment asks for adapters that this version does not have.
+    """
+    if environment.adapters.uses_aws:
+        raise PlatformError(
+            f"environment {environment.name} asks for AWS adapters, which this version does not have yet",
+            hint="--environment local runs everything on this machine",
+            environment=environment.name,
+        )
+    return EmbeddedPlatform(environment, home, notifier)
+
+
+class EmbeddedPlatform:
+    """Everything on one machine: SQLite, Iceberg on files, MLflow without a server, and a local endpoint over HTTP."""
+
+    def __init__(self, environment: EnvironmentSpec, home: Home, notifier: Notifier | None = None) -> None:
+        self._environment = environment
+        self._home = home
+        self._notifier = notifier
+
+    @property
+    def environment(self) -> EnvironmentSpec:
+        """The choices."""
+        return self._environment
+
+    @property
+    def home(self) -> Home:
+        """Where everything lies."""
+        return self._home
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Real, or simulated for the demo and tests."""
+        from staged_rollout.adapters.clocks import RealClock, SimulatedClock
+
+        return SimulatedClock(self._home.clock_file) if self._environment.clock == "simulated" else RealClock()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """SQLite below the home, or whatever `STAGED_ROLLOUT_LEDGER` or the environment file names."""
+        from staged_rollout.adapters.ledger_sql import open_ledger
+
+        return open_ledger(self._home.ledger_url(self._environment.ledger))
+
+    @cached_property
+    def registry(self) -> Registry:
+        """MLflow on SQLite."""
+        from staged_rollout.adapters.registry_mlflow import MlflowRegistry
+
+        return MlflowRegistry(self._home.registry)
+
+    @cached_property
+    def serving(self) -> Serving:
+        """boto3 against the local endpoint."""
+        from staged_rollout.adapters.serving_sagemaker import SageMakerServing
+
+        return SageMakerServing(endpoint_url=self._endpoint_url())
+
+    @cached_property
+    def assignments(self) -> Assignments:
+        """A file per endpoint."""
+        from staged_rollout.adapters.assignments_file import FileAssignments
+
+        return FileAssignments(self._home.assignments)
+
+    @cached_property
+    def logs(self) -> LogSource:
+        """Folders."""
+        from staged_rollout.adapters.log_folder import LogFolder
+
+        return LogFolder(self._home)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Iceberg on files."""
+        from staged_rollout.adapters.lake_iceberg import IcebergLake
+
+        return IcebergLake(self._home)
+
+    @cached_property
+    def checks(self) -> Checks:
+        """Great Expectations."""
+        from staged_rollout.adapters.checks_gx import GreatExpectationsChecks
+
+        return GreatExpectationsChecks()
+
+    @cached_property
+    def health(self) -> Health:
+        """Routers' files."""
+        from staged_rollout.adapters.health_files import FileHealth
+
+        return FileHealth(self._home.health)
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        """MLflow on SQLite."""
+        from staged_rollout.adapters.tracker_mlflow import MlflowTracker
+
+        return MlflowTracker(self._home.registry)
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        """A log, unless another was passed in."""
+        from staged_rollout.adapters.notifier_log import LogNotifier
+
+        return self._notifier or LogNotifier(self._home.root / "notifications.jsonl")
+
+    def _endpoint_url(self) -> str:
+        """Where the local endpoint listens, as run.json says."""
+        try:
+            run = json.loads(self._home.run_file.read_text())
+            return str(run["endpoint_url"])
+        except (OSError, ValueError, KeyError) as error:
+            raise PlatformError(
+                f"no local endpoint: {self._home.run_file.name} is missing or damaged below {self._home.root.name}",
+                hint="make demo starts one; staged-rollout servers starts it alone",
+            ) from error

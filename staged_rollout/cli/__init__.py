@@ -1,0 +1,1 @@
+"""The command line: it works when Prefect is down."""

@@ -1,0 +1,122 @@
+"""How commands answer: one JSON document, or text for people; errors on stderr, in the same two forms."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from staged_rollout.errors import StagedRolloutError
+from staged_rollout.report.inert import one_line
+
+WIDE = 10_000
+"""Columns when nobody's terminal is at the other end: a line is a line, however long."""
+
+
+def as_data(value: Any) -> Any:
+    """A value as JSON: records as objects, times in ISO 8601, spans in seconds, paths and enumerations as text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: as_data(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): as_data(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [as_data(item) for item in value]
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if value is None or type(value) in {bool, int, float, str}:
+        return value
+    return str(value)
+
+
+def print_json(document: Mapping[str, Any], stream: TextIO | None = None) -> None:
+    """One document. ASCII only: what others wrote cannot reach the terminal as an escape sequence."""
+    text = json.dumps(as_data(document), indent=2, ensure_ascii=True, allow_nan=False)
+    print(text, file=stream or sys.stdout)  # noqa: T201 - this is where the command line prints
+
+
+def say(text: str, style: str = "") -> None:
+    """One line for people."""
+    _console(sys.stdout).print(Text(one_line(text, WIDE), style=style), soft_wrap=True)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, wide: str = "") -> None:
+    """A table for people: framed on a terminal, aligned columns elsewhere.
+
+    Args:
+        header: Column names.
+        rows: Cells; control characters are taken out here.
+        wide: The column that is cut when the terminal is too narrow; "" wraps the last one.
+    """
+    console = _console(sys.stdout)
+    table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    if console.is_terminal:
+        from rich.box import ROUNDED
+
+        table = Table(box=ROUNDED)
+    for name in header:
+        last = name == header[-1] and not wide
+        table.add_column(name, no_wrap=not last, overflow="fold" if last else "ellipsis", ratio=1 if name == wide else None)
+    for row in rows:
+        table.add_row(*(Text(one_line(cell, WIDE)) for cell in row))
+    console.print(table)
+
+
+def print_error(error: StagedRolloutError, *, as_json: bool) -> None:
+    """What was found, and what to do about it."""
+    if as_json:
+        facts = {key: value for key, value in error.facts.items() if key not in {"findings", "tried"}}
+        fault(type(error).__name__, error.message, error.hint, error.exit_code, as_json=True, facts=facts)
+    else:
+        fault(type(error).__name__, error.message, error.hint, error.exit_code, as_json=False)
+
+
+def fault(
+    kind: str, message: str, hint: str, exit_code: int, *, as_json: bool, facts: Mapping[str, Any] | None = None
+) -> None:
+    """An error on stderr: `{"error": {type, message, hint, exit_code, facts}}`, or lines for people."""
+    if as_json:
+        error = {"type": kind, "message": message, "hint": hint, "exit_code": exit_code, "facts": dict(facts or {})}
+        print_json({"error": error}, sys.stderr)
+        return
+    console = _console(sys.stderr)
+    first, *more = message.split("\n")
+    console.print(Text.assemble(("error: ", "bold red"), one_line(first, WIDE)), soft_wrap=True)
+    for line in more:
+        console.print(Text("  " + one_line(line, WIDE)), soft_wrap=True)
+    if hint:
+        console.print(Text.assemble(("hint: ", "bold"), one_line(hint, WIDE)), soft_wrap=True)
+
+
+@contextmanager
+def waiting(what: str, *, as_json: bool) -> Iterator[None]:
+    """A spinner on a terminal; silence elsewhere."""
+    console = _console(sys.stderr)
+    if as_json or not console.is_terminal:
+        yield
+        return
+    with console.status(Text(one_line(what))):
+        yield
+
+
+def where(path: Path) -> str:
+    """A path as short as it can be said from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _console(stream: TextIO) -> Console:
+    terminal = stream.isatty()
+    return Console(file=stream, width=None if terminal else WIDE, markup=False, emoji=False, highlight=False)

@@ -1,0 +1,1 @@
+"""What a person reads: pages of looks and decisions, status lines, and the history in words."""

@@ -1,0 +1,126 @@
+"""The router as a web application."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from staged_rollout.adapters.assignments_file import FileAssignments
+from staged_rollout.adapters.health_files import FileHealth
+from staged_rollout.servers.request_body import BodyTooLargeError, read_body
+from staged_rollout.servers.router.calls import EndpointCalls
+from staged_rollout.servers.router.documents import Documents
+from staged_rollout.servers.router.prediction_log import PredictionLog
+from staged_rollout.servers.router.requests import BadRequestError, read_request
+from staged_rollout.servers.router.routing import Answer, Routing
+from staged_rollout.servers.router.tallies import Tallies
+from staged_rollout.servers.simulated_time import request_time
+from staged_rollout.spec.home import Home
+
+IDENTITY = "staged-rollout-router"
+_BODY_LIMIT = 6_291_456
+
+
+@dataclass(frozen=True)
+class RouterSettings:
+    """How a router runs.
+
+    Attributes:
+        home: Where assignments, logs and counters lie.
+        router: This router's id; its log and counter files are named after it.
+        endpoint: What `/predict` asks, or None: then only `/endpoints/NAME/predict` answers.
+        runtime_url: The runtime's address; None for AWS.
+        poll_s: Seconds between two reads of the assignment document.
+        timeout_s: Seconds to wait for each attempt at the endpoint.
+        simulated_time: Whether loopback callers may say what time it is.
+    """
+
+    home: Home
+    router: str
+    endpoint: str | None
+    runtime_url: str | None
+    poll_s: float
+    timeout_s: float
+    simulated_time: bool
+
+
+def create_app(settings: RouterSettings) -> FastAPI:
+    """Build the application."""
+    tallies = Tallies(FileHealth(settings.home.health), settings.router)
+    documents = Documents(FileAssignments(settings.home.assignments), settings.poll_s)
+    log = PredictionLog(settings.home.logs / "predictions", settings.router)
+    calls = EndpointCalls(settings.runtime_url, timeout_s=settings.timeout_s)
+    routing = Routing(documents, calls, log, tallies)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if settings.endpoint is not None:
+            documents.current(settings.endpoint)
+        documents.start()
+        flusher = asyncio.create_task(_each_second(tallies))
+        yield
+        flusher.cancel()
+        with suppress(asyncio.CancelledError):
+            await flusher
+        documents.stop()
+        tallies.flush()
+        log.close()
+
+    app = FastAPI(title="Staged Rollout router", lifespan=lifespan, openapi_url=None)
+
+    async def answer(endpoint: str, request: Request) -> Response:
+        try:
+            told = read_request(endpoint, await read_body(request, _BODY_LIMIT))
+            client = request.client.host if request.client else None
+            simulated = request_time(request.headers, client, enabled=settings.simulated_time)
+        except BodyTooLargeError:
+            return _json(Answer(413, {"error": f"the body is larger than {_BODY_LIMIT} bytes"}))
+        except (BadRequestError, ValueError) as error:
+            return _json(Answer(400, {"error": str(error)}))
+        return _json(await run_in_threadpool(routing.predict, told, simulated))
+
+    @app.post("/predict")
+    async def predict(request: Request) -> Response:
+        if settings.endpoint is None:
+            return _json(Answer(404, {"error": "this router has no endpoint of its own: POST /endpoints/NAME/predict"}))
+        return await answer(settings.endpoint, request)
+
+    @app.post("/endpoints/{endpoint}/predict")
+    async def predict_at(endpoint: str, request: Request) -> Response:
+        return await answer(endpoint, request)
+
+    @app.get("/status")
+    async def status() -> dict[str, Any]:
+        return {"router": settings.router, "endpoints": routing.status()}
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, Any]:
+        return {"status": "ok", "log_failures": tallies.log_failures}
+
+    @app.get("/ping")
+    async def ping() -> dict[str, Any]:
+        return {"server": IDENTITY, "pid": os.getpid(), "home": str(settings.home.root)}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(tallies.exposition(), media_type="text/plain; version=0.0.4")
+
+    return app
+
+
+def _json(answer: Answer) -> Response:
+    return Response(orjson.dumps(answer.body), answer.status, media_type="application/json")
+
+
+async def _each_second(tallies: Tallies) -> None:
+    while True:
+        await asyncio.sleep(1.0)
+        await asyncio.to_thread(tallies.flush)
