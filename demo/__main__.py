@@ -82,18 +82,22 @@ def _run(home: Path, seed: int, *, resume: bool) -> None:
     from demo.screen import Screen
     from demo.story import ENVIRONMENT, Story
     from staged_rollout.adapters.local_servers import LocalServers
+    from staged_rollout.spec.environment import load_environment
     from staged_rollout.spec.home import Home
+    from staged_rollout.spec.load import load_rollout
+    from staged_rollout.spec.locations import find_rollout
     from tasks.platforms import platform_of
 
     screen = Screen()
+    spec = load_rollout(find_rollout("churn"), environment=load_environment(ENVIRONMENT))
     screen.say(f"seed {seed}; everything lies in {os.path.relpath(home)}")
     with (
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-        LocalServers(Home(home), simulated_time=True, router_poll=0.2) as servers,
+        LocalServers(Home(home), endpoint=spec.endpoint, simulated_time=True, router_poll_s=0.2, router_timeout_s=30.0) as servers,
     ):
         platform = platform_of(ENVIRONMENT)
         start = resumed(home / "demo.json", platform.ledger) if resume else None
-        story = Story(platform, servers, screen, start.seed if start else seed)
+        story = Story(platform, servers, screen, spec, start.seed if start else seed)
         if start is None:
             story.begin()
         else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import httpx
 
 from demo import models, progress, traffic, world
 from demo.screen import Ending, Screen, ending_of
@@ -19,8 +22,6 @@ from staged_rollout.errors import PlatformError, RefusedError
 from staged_rollout.operations.journal import load
 from staged_rollout.operations.register import serve
 from staged_rollout.ports import Platform
-from staged_rollout.spec.load import load_rollout
-from staged_rollout.spec.locations import find_rollout
 from staged_rollout.spec.model import RolloutSpec
 from staged_rollout.state import RolloutState, State
 
@@ -33,13 +34,15 @@ MAX_DAYS = 70
 class Story:
     """One demo from the first champion to the last ending."""
 
-    def __init__(self, platform: Platform, servers: LocalServers, screen: Screen, seed: int) -> None:
+    def __init__(
+        self, platform: Platform, servers: LocalServers, screen: Screen, spec: RolloutSpec, seed: int
+    ) -> None:
         self._platform = platform
         self._servers = servers
         self._screen = screen
         self._seed = seed
         self._customers = models.load_customers(seed)
-        self._spec: RolloutSpec = load_rollout(find_rollout("churn"), environment=platform.environment)
+        self._spec = spec
         self._progress_file = platform.home.root / "demo.json"
 
     def begin(self) -> None:
@@ -51,7 +54,7 @@ class Story:
         while serve(self._platform, self._spec, "1") != "in service":
             if self._clock.wall() > deadline:
                 raise PlatformError("the endpoint did not come into service within 60 s")
-            _pause(self._platform.environment.poll_s)
+            time.sleep(self._platform.environment.poll_s)
         self._screen.say("v1 serves; v2 (all columns) is registered")
         self._submit(models.candidate_v2(self._customers))
         self._polled(0)
@@ -114,11 +117,23 @@ class Story:
 
     def _call(self, calls: list[world.Call]) -> None:
         """Make the calls that the router has not logged yet, once it follows the published assignment."""
-        self._servers.await_epoch(self._spec.endpoint, self._platform.assignments)
+        self._await_routers()
         logged = traffic.already_logged(self._platform.home.logs / "predictions" / self._spec.endpoint)
         open_calls = [call for call in calls if call.request_id not in logged]
         with self._screen.bar(len(open_calls)) as bar:
             traffic.send(self._servers.router_url, open_calls, lambda made: bar.advance(bar.task_ids[0], made))
+
+    def _await_routers(self) -> None:
+        """Wait until the router follows the published assignment: a poll, in real time."""
+        published = self._platform.assignments.read(self._spec.endpoint)
+        deadline = self._clock.wall() + 30
+        while published is not None:
+            status = httpx.get(f"{self._servers.router_url}/status", timeout=10).json()
+            if status["endpoints"].get(self._spec.endpoint, {}).get("epoch") == published.document.epoch:
+                return
+            if self._clock.wall() > deadline:
+                raise PlatformError(f"the router does not follow epoch {published.document.epoch}: {status}")
+            time.sleep(0.05)
 
     def _guard(self, noon: datetime) -> None:
         self._clock.set(noon)
@@ -175,9 +190,3 @@ class Story:
             )
             endings.append(ending_of(state, platform.ledger.events(rollout), int(rows[0]["requests"])))
         return endings
-
-
-def _pause(seconds: float) -> None:
-    import time
-
-    time.sleep(seconds)

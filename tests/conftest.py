@@ -184,6 +184,11 @@ class RolloutBuilder:
             evidence_hash=f"{slot:064x}",
         )
 
+    def quality(self, day: str, *failed: str) -> RolloutBuilder:
+        """A day's quality checks, with the names of those that failed."""
+        failures = [{"name": name, "observed": 3, "accepted": "0"} for name in failed]
+        return self.add(EventType.QUALITY_CHECKED, day=day, passed=not failed, failures=failures)
+
     def decide(self, action: str = "continue", to: State | None = None) -> RolloutBuilder:
         hashes = {"evidence": "e" * 64}
         return self.add(EventType.DECIDED, action=action, to=to and str(to), reasons=["z 1.25 < 2.5"], hashes=hashes)

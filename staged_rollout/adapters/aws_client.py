@@ -33,6 +33,9 @@ def make_client(
         read_timeout_s: Seconds to wait for an answer.
         retries: Further attempts after the first.
         pool: Connections kept open.
+
+    Raises:
+        PlatformError: no region is configured, or the configuration cannot be read.
     """
     import boto3
     from botocore import UNSIGNED
@@ -49,8 +52,9 @@ def make_client(
         max_pool_connections=pool,
         **options,
     )
-    # A session of its own: boto3's default session is not safe to make clients from in several threads.
-    return boto3.session.Session().client(service, endpoint_url=endpoint_url, region_name=region, config=config)
+    with told_as_ours(f"make a client of {service}"):
+        # A session of its own: boto3's default session is not safe to make clients from in several threads.
+        return boto3.session.Session().client(service, endpoint_url=endpoint_url, region_name=region, config=config)
 
 
 def is_on_this_machine(url: str) -> bool:

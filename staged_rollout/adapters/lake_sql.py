@@ -65,8 +65,8 @@ def statement_names() -> list[str]:
 def statement(name: str) -> Statement:
     """A statement by its name.
 
-    A header line `-- uses: exposures` (or `-- uses: champion_exposures as exposures`) makes the SELECT of `exposures.sql` a common table expression of that name, so
-    that what an exposure is, is written once.
+    A header line `-- uses: exposures` (or `-- uses: champion_exposures as exposures`) makes the SELECT of that file a
+    common table expression of that name, so that what an exposure is, is written once.
 
     Raises:
         NotFoundError: no such file.
@@ -102,8 +102,7 @@ def run(name: str, parameters: Mapping[str, Any], files: Callable[[TableName], S
 
     found = statement(name)
     _check_parameters(found, parameters)
-    # A connection per call: a module-global one outlives the interpreter's other parts. No extension is ever
-    # downloaded.
+    # A connection per call: a module-global one outlives the interpreter's other parts. No extension is downloaded.
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,

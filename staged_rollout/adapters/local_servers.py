@@ -131,7 +131,7 @@ class LocalServers:
         if self.simulated_time:
             command.append("--simulated-time")
         path = os.pathsep.join(filter(None, (str(_PACKAGE_PARENT), os.environ.get("PYTHONPATH"))))
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own modules by this interpreter, no shell
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

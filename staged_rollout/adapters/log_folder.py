@@ -131,7 +131,8 @@ def _plain(path: Path, start: int, size: int) -> Iterator[bytes]:
 
 
 def _decompressed(path: Path, start: int) -> Iterator[bytes]:
-    with gzip.open(path, "rb") as stream:
+    # read1 gives what it has before a broken place; read would raise and lose it.
+    with gzip.GzipFile(path, "rb") as stream:
         stream.seek(start)
-        while chunk := stream.read(CHUNK):
+        while chunk := stream.read1(CHUNK):
             yield chunk

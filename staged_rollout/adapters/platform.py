@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 
 from staged_rollout.errors import PlatformError
@@ -86,9 +85,10 @@ class EmbeddedPlatform:
     @cached_property
     def serving(self) -> Serving:
         """boto3 against the local endpoint."""
+        from staged_rollout.adapters.local_servers import running_servers
         from staged_rollout.adapters.serving_sagemaker import SageMakerServing
 
-        return SageMakerServing(endpoint_url=self._endpoint_url())
+        return SageMakerServing(endpoint_url=running_servers(self._home).endpoint_url)
 
     @cached_property
     def assignments(self) -> Assignments:
@@ -114,9 +114,9 @@ class EmbeddedPlatform:
     @cached_property
     def checks(self) -> Checks:
         """Great Expectations."""
-        from staged_rollout.adapters.checks_gx import GreatExpectationsChecks
+        from staged_rollout.adapters.checks_gx import GreatExpectations
 
-        return GreatExpectationsChecks()
+        return GreatExpectations()
 
     @cached_property
     def health(self) -> Health:
@@ -138,14 +138,3 @@ class EmbeddedPlatform:
         from staged_rollout.adapters.notifier_log import LogNotifier
 
         return self._notifier or LogNotifier(self._home.root / "notifications.jsonl")
-
-    def _endpoint_url(self) -> str:
-        """Where the local endpoint listens, as run.json says."""
-        try:
-            run = json.loads(self._home.run_file.read_text())
-            return str(run["endpoint_url"])
-        except (OSError, ValueError, KeyError) as error:
-            raise PlatformError(
-                f"no local endpoint: {self._home.run_file.name} is missing or damaged below {self._home.root.name}",
-                hint="make demo starts one; staged-rollout servers starts it alone",
-            ) from error

@@ -1,4 +1,4 @@
-"""`staged-rollout`: the program. One module per kind of command; this one joins them and turns errors into exit codes."""
+"""`staged-rollout`: joins the commands, one module per kind of command, and turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -30,15 +30,14 @@ def exit_codes() -> str:
     """Every exit code with its meaning, as `--help` shows them; from the tree of errors itself."""
     kinds = sorted(StagedRolloutError.__subclasses__(), key=lambda kind: kind.exit_code)
     meanings = {kind.exit_code: (kind.__doc__ or "").split("\n")[0].split(";")[0].rstrip(".") for kind in kinds}
-    meanings[SYNTAX] += ", or the command line cannot be read"
+    meanings[SYNTAX] += ", or the command line is wrong"
     codes = {0: "all is well", 1: "a defect of this program", **meanings, INTERRUPTED: "interrupted"}
-    return "Exit codes:\n\n" + "\n\n".join(f"{code}: {meaning}" for code, meaning in codes.items())
+    return "\b\n" + "\n".join(("Exit codes:", *(f"{code:>5}  {meaning}" for code, meaning in codes.items())))
 
 
 SYNTAX = 2
 app = typer.Typer(
     name="staged-rollout",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -50,6 +49,7 @@ app = typer.Typer(
 @app.callback()
 def everywhere(
     context: typer.Context,
+    *,
     environment: EnvironmentOption = None,
     home: HomeOption = None,
     configs: ConfigsOption = None,
@@ -60,8 +60,8 @@ def everywhere(
 
     What the commands read and write is the ledger of an environment; they work when Prefect is down.
 
-    With --json each command prints one JSON document on stdout, with the keys that its own --help names, and an error is
-    {"error": {"type", "message", "hint", "exit_code", "facts"}} on stderr.
+    With --json each command prints one JSON document on stdout, with the keys that its own --help names, and an error
+    is {"error": {"type", "message", "hint", "exit_code", "facts"}} on stderr.
 
     Example: staged-rollout status
     """
@@ -81,7 +81,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: always, with a code of `exit_codes()`.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    os.environ.setdefault(
+        "MLFLOW_LOGGING_LEVEL", "WARNING"
+    )  # its tables are made at first use, and it says so at length
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name in another alphabet must not end a rollback

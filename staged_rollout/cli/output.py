@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -30,24 +30,31 @@ def as_data(value: Any) -> Any:
         return {str(key): as_data(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [as_data(item) for item in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if value is None or type(value) in {bool, int, float, str}:
-        return value
-    return str(value)
+    return value if value is None or type(value) in {bool, int, float, str} else str(value)
 
 
 def print_json(document: Mapping[str, Any], stream: TextIO | None = None) -> None:
     """One document. ASCII only: what others wrote cannot reach the terminal as an escape sequence."""
     text = json.dumps(as_data(document), indent=2, ensure_ascii=True, allow_nan=False)
-    print(text, file=stream or sys.stdout)  # noqa: T201 - this is where the command line prints
+    print(text, file=stream or sys.stdout)
 
 
 def say(text: str, style: str = "") -> None:
     """One line for people."""
     _console(sys.stdout).print(Text(one_line(text, WIDE), style=style), soft_wrap=True)
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """Lines that were made harmless already."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, wide: str = "") -> None:
@@ -66,10 +73,17 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, wide: s
         table = Table(box=ROUNDED)
     for name in header:
         last = name == header[-1] and not wide
-        table.add_column(name, no_wrap=not last, overflow="fold" if last else "ellipsis", ratio=1 if name == wide else None)
+        table.add_column(
+            name, no_wrap=not last, overflow="fold" if last else "ellipsis", ratio=1 if name == wide else None
+        )
     for row in rows:
         table.add_row(*(Text(one_line(cell, WIDE)) for cell in row))
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as drawn:
+        console.print(table)
+    say_lines(line.rstrip() for line in drawn.get().splitlines())
 
 
 def print_error(error: StagedRolloutError, *, as_json: bool) -> None:

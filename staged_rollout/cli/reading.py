@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command("status")(shared(status))
     app.command("history")(shared(history))
-    ledger = typer.Typer(no_args_is_help=True, help="The ledger itself.", rich_markup_mode=None)
+    ledger = typer.Typer(help="The ledger itself: verify.", rich_markup_mode=None)
     ledger.command("verify")(shared(verify))
     app.add_typer(ledger, name="ledger")
     app.command("version")(shared(version))
@@ -34,10 +34,12 @@ def status(
     session: Session,
     rollout: Annotated[str | None, typer.Argument(metavar="[ROLLOUT]", help="One rollout; all without it.")] = None,
 ) -> None:
-    """One line per rollout: state, verdict, z against its bound, information, days left.
+    """Where each rollout is, one line per rollout.
 
-    JSON: {"environment", "rollouts": [{"rollout", "state", "step", "steps", "holds", "settled", "verdict", "z", "bound",
-    "bound_kind", "information", "stage_days_left", "plan_days_left", "spent_usd", "budget_usd", "updated"}],
+    State, verdict, z against its bound, information, days left of the stage and of the plan, and what is spent.
+
+    JSON: {"environment", "rollouts": [{"rollout", "state", "step", "steps", "holds", "settled", "verdict", "z",
+    "bound", "bound_kind", "information", "stage_days_left", "plan_days_left", "spent_usd", "budget_usd", "updated"}],
     "unreadable": [{"rollout", "message"}]}; leaves with 6 when a rollout cannot be read.
 
     Example: staged-rollout status churn-v3
@@ -64,19 +66,23 @@ def status(
 
 
 def history(session: Session, rollout: RolloutArgument) -> None:
-    """Every event of a rollout: who, when, why, with its numbers.
+    """Every event of a rollout: who, when and why.
 
     JSON: {"rollout", "events": [{"seq", "at", "actor", "verified", "type", "what", "hash", "payload"}]}.
 
     Example: staged-rollout history churn-v3
     """
-    from staged_rollout.operations.journal import events_of
+    from staged_rollout.operations.journal import load
 
-    events = events_of(session.platform, rollout_id(rollout))
+    platform = session.platform
+    events = platform.ledger.events(rollout_id(rollout))
+    if not events:
+        load(platform, rollout)  # says which rollouts there are
     rows = history_rows(events)
     if session.as_json:
         stored = [
-            {**as_data(row), "hash": event.hash, "payload": event.payload} for row, event in zip(rows, events, strict=True)
+            {**as_data(row), "hash": event.hash, "payload": event.payload}
+            for row, event in zip(rows, events, strict=True)
         ]
         print_json({"rollout": rollout, "events": stored})
         return
@@ -85,7 +91,9 @@ def history(session: Session, rollout: RolloutArgument) -> None:
 
 
 def verify(session: Session) -> None:
-    """Check the hash chain of every rollout, and that its events add up to a state.
+    """Check every event against its hash.
+
+    Walks the chain of each rollout from its first event, and folds the events into a state.
 
     JSON: {"intact", "events", "rollouts": [{"rollout", "events", "intact", "message"}]}; leaves with 6 when one is not.
 
@@ -111,7 +119,9 @@ def verify(session: Session) -> None:
 
 
 def version(session: Session) -> None:
-    """The version that decides: part of what makes a decision reproducible.
+    """The version of the program.
+
+    It is stored with every decision, as a part of what makes it reproducible.
 
     JSON: {"version", "python"}.
 

@@ -65,7 +65,10 @@ class LineSplitter:
         self._take(b"")
 
     def cut(self) -> tuple[int, int, str]:
-        """The range of the lines given since the last cut: first byte, byte after it, SHA-256 in hexadecimal."""
+        """The range of the lines given since the last cut: first byte, byte after it, SHA-256 in hexadecimal.
+
+        Called between two lines, or at the end; what lies after the last LF is left out and not taken any more.
+        """
         found = (self._begin, self._offset, self._hash.hexdigest())
         self._begin = self._offset
         self._hash = hashlib.sha256()

@@ -25,8 +25,9 @@ def one_line(text: object, longest: int = LONGEST) -> str:
     >>> one_line("first\nsecond \x1b[2Jthird")
     'first second [2Jthird'
     """
-    spaced = " ".join(str(text)[: 4 * longest].split())
-    clean = "".join(letter for letter in spaced if unicodedata.category(letter) not in _REMOVED)
+    spaced = (" " if letter.isspace() else letter for letter in str(text)[: 4 * longest])
+    kept = "".join(letter for letter in spaced if unicodedata.category(letter) not in _REMOVED)
+    clean = " ".join(kept.split())
     return clean if len(clean) <= longest else clean[: longest - 1].rstrip() + "…"
 
 

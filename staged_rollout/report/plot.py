@@ -16,11 +16,12 @@ HIGHEST = 6.0
 _STYLE = """
 text{font:12px system-ui,sans-serif;fill:#1f2328}.title{font-size:14px;font-weight:600}.back{fill:#fff}
 .grid{stroke:#d8dee4}.axis{stroke:#57606a}.z{stroke:#1f2328;fill:#1f2328}.efficacy{stroke:#0969da;fill:#0969da}
-.harm{stroke:#bc4c00;fill:#bc4c00}path{fill:none!important;stroke-width:2}text.efficacy,text.harm,text.z{stroke:none}
+.harm{stroke:#bc4c00;fill:#bc4c00}path{fill:none!important;stroke-width:2}
 path.efficacy{stroke-dasharray:7 4}path.harm{stroke-dasharray:2 4}
-@media(prefers-color-scheme:dark){.back{fill:#161b22}text,text.z,.z{fill:#e6edf3}.z{stroke:#e6edf3}.grid{stroke:#30363d}
-.axis{stroke:#8b949e}.efficacy,text.efficacy{stroke:#58a6ff;fill:#58a6ff}.harm,text.harm{stroke:#f0883e;fill:#f0883e}
-text.efficacy,text.harm,text.z{stroke:none}}
+text.efficacy,text.harm,text.z{stroke:#fff;stroke-width:4px;paint-order:stroke}
+@media(prefers-color-scheme:dark){.back{fill:#161b22}text,.z{fill:#e6edf3}.z{stroke:#e6edf3}.grid{stroke:#30363d}
+.axis{stroke:#8b949e}.efficacy{stroke:#58a6ff;fill:#58a6ff}.harm{stroke:#f0883e;fill:#f0883e}
+text.efficacy,text.harm,text.z{stroke:#161b22}}
 """
 
 

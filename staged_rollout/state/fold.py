@@ -171,8 +171,9 @@ def _look_taken(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> Ro
 
 def _quality_checked(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> RolloutState:
     failures = tuple(f"{f['name']}: {f['observed']} (accepted: {f['accepted']})" for f in payload["failures"])
-    quality = {**state.quality, date.fromisoformat(payload["day"]): bool(payload["passed"])}
-    return replace(state, quality=quality, quality_failures=failures)
+    day = date.fromisoformat(payload["day"])
+    newest = failures if day >= max(state.quality, default=day) else state.quality_failures
+    return replace(state, quality={**state.quality, day: bool(payload["passed"])}, quality_failures=newest)
 
 
 def _decided(state: RolloutState, event: Event, payload: Mapping[str, Any]) -> RolloutState:

@@ -7,10 +7,11 @@ the state, so a restart completes it.
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -155,18 +156,30 @@ class StateFile:
         replace_file(self._path, state.model_dump_json(by_alias=True, indent=1).encode())
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, patience_s: float = 10.0) -> Iterator[None]:
         """Own the state for as long as the process serves.
+
+        Args:
+            patience_s: Seconds to wait for a process before, which may be stopping still.
 
         Raises:
             RefusedError: another process serves from this folder.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + patience_s
         with (self._folder / "lock").open("ab") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RefusedError(
-                    f"another local endpoint serves from {self._folder}", hint="stop it, or choose another home"
-                ) from error
+            while not _locked(lock):
+                if time.monotonic() > deadline:
+                    raise RefusedError(
+                        f"another local endpoint serves from {self._folder}", hint="stop it, or choose another home"
+                    )
+                time.sleep(0.05)
             yield
+
+
+def _locked(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -63,7 +63,7 @@ def create_app(settings: RouterSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if settings.endpoint is not None:
-            documents.current(settings.endpoint)
+            documents.watch(settings.endpoint)
         documents.start()
         flusher = asyncio.create_task(_each_second(tallies))
         yield

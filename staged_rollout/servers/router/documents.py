@@ -24,6 +24,7 @@ class Documents:
         self._source = source
         self._poll_s = poll_s
         self._known: dict[str, AssignmentDocument] = {}
+        self._watched: set[str] = set()
         self._complained: set[str] = set()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="assignments", daemon=True)
@@ -37,6 +38,11 @@ class Documents:
         self._stopped.set()
         self._thread.join()
 
+    def watch(self, endpoint: str) -> None:
+        """Follow an endpoint from now on, also before its first document and its first call."""
+        self._watched.add(endpoint)
+        self._read(endpoint)
+
     def current(self, endpoint: str) -> AssignmentDocument | None:
         """The document in force for an endpoint, or None when none was ever read."""
         document = self._known.get(endpoint)
@@ -48,7 +54,7 @@ class Documents:
 
     def _poll(self) -> None:
         while not self._stopped.wait(self._poll_s):
-            for endpoint in list(self._known):
+            for endpoint in self._watched | set(self._known):
                 self._read(endpoint)
 
     def _read(self, endpoint: str) -> AssignmentDocument | None:

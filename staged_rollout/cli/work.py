@@ -1,0 +1,181 @@
+"""Commands that do a flow's work without Prefect: register, serve, advance, sweep."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from staged_rollout.cli.files import FileArgument, prices_of
+from staged_rollout.cli.output import print_json, say, waiting
+from staged_rollout.cli.reading import status_line
+from staged_rollout.cli.session import RolloutArgument, Session, rollout_id, shared
+from staged_rollout.errors import EndpointUpdatingError, NotFoundError, PlatformError, StagedRolloutError
+from staged_rollout.report.figures import usd
+from staged_rollout.report.status import status_row
+from staged_rollout.spec.load import load_rollout
+from staged_rollout.spec.locations import find_rollout
+from staged_rollout.state import Actor
+
+if TYPE_CHECKING:
+    from staged_rollout.operations.advance import Advanced
+
+VersionOption = Annotated[str, typer.Option("--version", metavar="N", help="The model version in the registry.")]
+ActorOption = Annotated[str, typer.Option("--as", metavar="NAME", help="Who acts; recorded as typed.")]
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", min=0.0, help="How long to wait for the endpoint.")
+]
+NOBODY = "command line"
+IN_SERVICE = "in service"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (register, serve, advance, sweep):
+        app.command(command.__name__)(shared(command))
+
+
+def register(session: Session, rollout_file: FileArgument, version: VersionOption, name: ActorOption = NOBODY) -> None:
+    """Begin a rollout of an approved model version.
+
+    Once per version, however often it is called. Refused when the forecast exceeds the budget.
+
+    JSON: {"rollout", "new", "cost_usd"}.
+
+    Example: staged-rollout register churn --version 3
+    """
+    from staged_rollout.operations.register import register as register_version
+
+    spec = load_rollout(find_rollout(rollout_file, session.configs), environment=session.environment)
+    prices = prices_of(session)
+    done = register_version(session.platform, spec, _version(version), Actor(name), prices)
+    if session.as_json:
+        print_json({"rollout": done.rollout, "new": done.new, "cost_usd": done.cost_usd})
+    elif done.new:
+        say(f"registered {done.rollout}, forecast {usd(done.cost_usd)}")
+    else:
+        say(f"{done.rollout} was registered before; nothing was written")
+
+
+def serve(
+    session: Session, rollout_file: FileArgument, version: VersionOption, timeout: TimeoutOption = 1800.0
+) -> None:
+    """Serve a version as an endpoint's first champion.
+
+    Waits until it is in service. Refused while a rollout owns the endpoint.
+
+    JSON: {"endpoint", "version", "status", "seconds"}.
+
+    Example: staged-rollout serve churn --version 2
+    """
+    from staged_rollout.operations.register import serve as serve_version
+
+    spec = load_rollout(find_rollout(rollout_file, session.configs), environment=session.environment)
+    platform, number = session.platform, _version(version)
+    began = platform.clock.wall()
+    with waiting(f"{spec.endpoint}: version {number}", as_json=session.as_json):
+        while True:
+            try:
+                status = serve_version(platform, spec, number)
+            except EndpointUpdatingError:
+                status = "updating"
+            seconds = platform.clock.wall() - began
+            if status == IN_SERVICE:
+                break
+            if seconds + session.environment.poll_s > timeout:
+                raise PlatformError(
+                    f"endpoint {spec.endpoint} is {status} after {seconds:.0f} s, waited up to {timeout:g} s",
+                    hint="run it again: it goes on where it is",
+                    endpoint=spec.endpoint,
+                )
+            time.sleep(session.environment.poll_s)
+    if session.as_json:
+        print_json({"endpoint": spec.endpoint, "version": number, "status": status, "seconds": round(seconds, 1)})
+    else:
+        say(f"{spec.endpoint} serves version {number}: {status} after {seconds:.0f} s")
+
+
+def advance(session: Session, rollout: RolloutArgument, name: ActorOption = NOBODY) -> None:
+    """One tick of one rollout, without Prefect.
+
+    Ingest, validate, look if one is due, decide, act, reconcile.
+
+    JSON: {"rollout", "headline", "decision": {"action", "to", "step", "ending", "reasons", "would_flip", "holds"},
+    "ingest", "status"}; status has the keys of the command status.
+
+    Example: staged-rollout advance churn-v3
+    """
+    from staged_rollout.operations.advance import advance as advance_rollout
+
+    platform = session.platform
+    known = rollout_id(rollout)
+    with waiting(f"{rollout}: one tick", as_json=session.as_json):
+        done = advance_rollout(platform, known, Actor(name))
+    if session.as_json:
+        print_json(_advanced(session, done))
+    else:
+        say(f"{done.rollout}: {done.headline}")
+        say(status_line(status_row(done.state, platform.clock.now())))
+
+
+def sweep(session: Session, name: ActorOption = NOBODY) -> None:
+    """One tick of every rollout that has not ended.
+
+    Oldest first; one that fails does not stop the others.
+
+    JSON: {"advanced": [the document of advance], "failed": [{"rollout", "type", "message", "exit_code"}]}; leaves with
+    the exit code of the first that failed.
+
+    Example: staged-rollout sweep
+    """
+    from staged_rollout.operations.advance import advance as advance_rollout
+    from staged_rollout.operations.journal import load
+
+    platform = session.platform
+    advanced: list[Advanced] = []
+    failed: list[tuple[str, StagedRolloutError]] = []
+    for rollout in platform.ledger.rollouts():
+        try:
+            if load(platform, rollout).settled:
+                continue
+            with waiting(f"{rollout}: one tick", as_json=session.as_json):
+                advanced.append(advance_rollout(platform, rollout, Actor(name)))
+        except StagedRolloutError as error:
+            failed.append((rollout, error))
+    if session.as_json:
+        faults = [
+            {"rollout": ended, "type": type(found).__name__, "message": found.message, "exit_code": found.exit_code}
+            for ended, found in failed
+        ]
+        print_json({"advanced": [_advanced(session, done) for done in advanced], "failed": faults})
+    else:
+        for done in advanced:
+            say(f"{done.rollout}: {done.headline}")
+        for rollout, problem in failed:
+            say(f"{rollout}: failed, {problem.message}", "red")
+        if not advanced and not failed:
+            say("no rollout is running")
+    if failed:
+        raise failed[0][1]
+
+
+def _advanced(session: Session, done: Advanced) -> dict[str, Any]:
+    return {
+        "rollout": done.rollout,
+        "headline": done.headline,
+        "decision": done.decision,
+        "ingest": done.ingest,
+        "status": status_row(done.state, session.platform.clock.now()),
+    }
+
+
+def _version(text: str) -> str:
+    """A registry version.
+
+    Raises:
+        NotFoundError: it is not a decimal integer from 1, so that no registry has it.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= 18) or text.startswith("0"):
+        raise NotFoundError(f"no version {text[:40]!r}: versions are whole numbers from 1", hint="such as --version 3")
+    return text

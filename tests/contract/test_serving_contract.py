@@ -1,0 +1,222 @@
+"""The contract of `ports.serving.Serving`, kept by each adapter over real HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from staged_rollout.adapters.serving_sagemaker import SageMakerServing
+from staged_rollout.errors import EndpointNotOursError, PlatformError, RefusedError
+from staged_rollout.ports.serving import Applied, EndpointStatus, EndpointTarget, Serving
+from tests.local_platform import LocalPlatform, variant
+
+pytest_plugins = ("tests.local_fixtures",)
+
+
+@dataclass(frozen=True)
+class Served:
+    """An adapter, and what only its own service can tell."""
+
+    serving: Serving
+    control: Any
+
+    def settle(self, target: EndpointTarget) -> list[Applied]:
+        answers: list[Applied] = []
+        end = time.monotonic() + 30
+        while not answers or answers[-1] is not Applied.UNCHANGED:
+            assert time.monotonic() < end, answers
+            answers.append(self.serving.apply(target))
+            time.sleep(0.05)
+        return answers
+
+    def configs(self) -> set[str]:
+        rows = self.control.get_paginator("list_endpoint_configs").paginate(NameContains="sr-")
+        return {row["EndpointConfigName"] for page in rows for row in page["EndpointConfigs"]}
+
+    def models(self) -> set[str]:
+        rows = self.control.get_paginator("list_models").paginate(NameContains="sr-")
+        return {row["ModelName"] for page in rows for row in page["Models"]}
+
+
+@pytest.fixture(params=["sagemaker on the local endpoint"])
+def served(request: pytest.FixtureRequest, platform: LocalPlatform) -> Served:
+    # The adapter runs on a validated client: every request that it sends is one that AWS would take.
+    control = platform.client("sagemaker")
+    return Served(SageMakerServing(client=control), control)
+
+
+@pytest.fixture
+def endpoint(served: Served, fresh_endpoint: str) -> Iterator[str]:
+    yield fresh_endpoint
+    end = time.monotonic() + 30
+    while not served.serving.teardown(fresh_endpoint):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_an_endpoint_goes_from_nothing_to_in_service_by_idempotent_steps(served: Served, endpoint: str):
+    """Applying the same target again and again starts one change and then changes nothing."""
+    target = EndpointTarget(endpoint, (variant(1, 1.0),))
+    assert served.serving.describe(endpoint) is None
+    answers = served.settle(target)
+    assert answers[0] is Applied.STARTED
+    assert set(answers[1:-1]) == {Applied.BUSY}
+    observed = served.serving.describe(endpoint)
+    assert observed is not None
+    assert observed.satisfies(target)
+    assert [(one.name, one.reference) for one in observed.production] == [("v1", "churn/1")]
+    assert served.serving.apply(target) is Applied.UNCHANGED
+
+
+def test_shadow_then_live_then_weights_then_alone(served: Served, endpoint: str):
+    """Structure changes make a new config, weights alone do not; what is no longer used is deleted."""
+    shadow = EndpointTarget(endpoint, (variant(1, 1.0),), variant(2, 0.5))
+    served.settle(shadow)
+    observed = served.serving.describe(endpoint)
+    assert observed is not None
+    assert observed.satisfies(shadow)
+    assert observed.shadow is not None
+    assert observed.shadow.weight == 0.5
+    shadow_config = observed.config
+
+    live = EndpointTarget(endpoint, (variant(1, 1.0), variant(2, 0.0)))
+    served.settle(live)
+    observed = served.serving.describe(endpoint)
+    assert observed is not None
+    assert observed.satisfies(live)
+    live_config = observed.config
+    assert shadow_config not in served.configs()
+    assert live_config in served.configs()
+
+    # 0.05 is not a float32: comparing shares exactly would never be satisfied.
+    weighed = EndpointTarget(endpoint, (variant(1, 0.95), variant(2, 0.05)))
+    assert served.settle(weighed)[0] is Applied.STARTED
+    observed = served.serving.describe(endpoint)
+    assert observed is not None
+    assert observed.satisfies(weighed)
+    assert observed.config == live_config
+
+    alone = EndpointTarget(endpoint, (variant(2, 1.0),))
+    served.settle(alone)
+    observed = served.serving.describe(endpoint)
+    assert observed is not None
+    assert observed.satisfies(alone)
+    assert len(served.models()) == 1
+    assert served.configs() == {observed.config}
+
+
+def test_a_shadows_share_is_followed_too(served: Served, endpoint: str):
+    served.settle(EndpointTarget(endpoint, (variant(1, 1.0),), variant(2, 1.0)))
+    answers = served.settle(EndpointTarget(endpoint, (variant(1, 1.0),), variant(2, 0.25)))
+    assert answers[0] is Applied.STARTED
+    observed = served.serving.describe(endpoint)
+    assert observed is not None
+    assert observed.shadow is not None
+    assert observed.shadow.weight == 0.25
+
+
+def test_nothing_is_sent_while_the_endpoint_updates(served: Served, endpoint: str):
+    served.settle(EndpointTarget(endpoint, (variant(1, 1.0),)))
+    assert served.serving.apply(EndpointTarget(endpoint, (variant(2, 1.0),))) is Applied.STARTED
+    configs = served.configs()
+    other = EndpointTarget(endpoint, (variant(1, 0.5), variant(2, 0.5)))
+    assert served.serving.apply(other) is Applied.BUSY
+    assert served.configs() == configs
+    observed = served.serving.describe(endpoint)
+    assert observed is not None
+    assert observed.status is EndpointStatus.UPDATING
+    assert observed.names() == ("v1",), "what is observed is what answers, not what is pending"
+    assert served.serving.teardown(endpoint) is False
+
+
+def test_a_failed_update_leaves_the_old_fleet_in_service_and_says_why(served: Served, endpoint: str):
+    good = EndpointTarget(endpoint, (variant(1, 1.0),))
+    served.settle(good)
+    assert served.serving.apply(EndpointTarget(endpoint, (variant(5, 1.0),))) is Applied.STARTED
+    end = time.monotonic() + 20
+    while (observed := served.serving.describe(endpoint)) is None or observed.status is EndpointStatus.UPDATING:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert observed.satisfies(good)
+    assert "not the one that was registered" in observed.failure
+
+
+def test_an_endpoint_that_could_not_be_created_is_reported_and_can_be_torn_down(served: Served, endpoint: str):
+    broken = EndpointTarget(endpoint, (variant(5, 1.0),))
+    assert served.serving.apply(broken) is Applied.STARTED
+    end = time.monotonic() + 20
+    while served.serving.describe(endpoint).status is EndpointStatus.CREATING:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    with pytest.raises(PlatformError, match=r"is Failed: .*not the one that was registered"):
+        served.serving.apply(broken)
+
+
+def test_teardown_leaves_nothing_behind_and_may_be_repeated(served: Served, endpoint: str):
+    models, configs = served.models(), served.configs()
+    served.settle(EndpointTarget(endpoint, (variant(1, 1.0),), variant(2, 1.0)))
+    assert served.models() > models
+    end = time.monotonic() + 20
+    while not served.serving.teardown(endpoint):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert served.serving.describe(endpoint) is None
+    assert (served.models(), served.configs()) == (models, configs)
+    assert served.serving.teardown(endpoint) is True
+
+
+def test_an_endpoint_of_somebody_else_is_never_touched(served: Served, fresh_endpoint: str):
+    control = served.control
+    instance = {"InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1, "InitialVariantWeight": 1.0}
+    control.create_model(ModelName="theirs", PrimaryContainer={"ModelPackageName": "churn/1"})
+    control.create_endpoint_config(
+        EndpointConfigName="theirs",
+        ProductionVariants=[{"VariantName": "AllTraffic", "ModelName": "theirs", **instance}],
+    )
+    control.create_endpoint(EndpointName=fresh_endpoint, EndpointConfigName="theirs")
+    with pytest.raises(EndpointNotOursError, match="without the tag staged-rollout=managed"):
+        served.serving.apply(EndpointTarget(fresh_endpoint, (variant(1, 1.0),)))
+    with pytest.raises(EndpointNotOursError):
+        served.serving.teardown(fresh_endpoint)
+    observed = served.serving.describe(fresh_endpoint)
+    assert observed is not None
+    assert observed.names() == ("AllTraffic",)
+
+
+ONE, TWO = variant(1, 1.0), variant(2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("production", "shadow", "words"),
+    [
+        ((ONE, TWO), variant(4, 1.0), "a shadow beside 2"),
+        ((), None, "0 production variants"),
+        (tuple(replace(ONE, name=f"n{n}") for n in range(11)), None, "11 production variants"),
+        ((ONE, replace(TWO, name="v1")), None, "distinct names"),
+        ((replace(ONE, weight=0.0),), None, "sum to 0"),
+        ((replace(ONE, weight=-1.0), TWO), None, "must be >= 0"),
+        ((replace(ONE, weight=float("nan")), TWO), None, "must be >= 0 and finite"),
+        ((replace(ONE, instance_count=0),), None, "instance_count == 0"),
+        ((replace(ONE, name="../v1"),), None, "letters, digits and hyphens"),
+    ],
+)
+def test_a_target_that_breaks_the_rules_is_refused_before_anything_is_made(served: Served, production, shadow, words):
+    before = served.models(), served.configs()
+    with pytest.raises(RefusedError, match=words):
+        served.serving.apply(EndpointTarget("never", production, shadow))
+    assert (served.models(), served.configs()) == before
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "-a", "a-", "a_b", "a" * 64, "a\n"])
+def test_a_name_that_is_none_reaches_no_service(served: Served, name: str):
+    with pytest.raises(RefusedError, match="endpoint =="):
+        served.serving.describe(name)
+
+
+def test_a_reference_that_does_not_exist_is_refused_with_the_services_reason(served: Served, endpoint: str):
+    with pytest.raises(PlatformError, match=r"create_model: ValidationException: .*churn/99"):
+        served.serving.apply(EndpointTarget(endpoint, (variant(99, 1.0),)))
