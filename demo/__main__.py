@@ -49,7 +49,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=7, help="who trains, who comes when (default 7)")
     parser.add_argument("--resume", action="store_true", help="go on with a demo that was killed")
-    parser.add_argument("--home", type=Path, default=DEFAULT_HOME, help=f"where everything lies (default {DEFAULT_HOME})")
+    parser.add_argument(
+        "--home", type=Path, default=DEFAULT_HOME, help=f"where everything lies (default {DEFAULT_HOME})"
+    )
     return parser.parse_args()
 
 
@@ -71,7 +73,9 @@ def _settings(home: Path) -> None:
         }
     )
     os.environ.pop("PREFECT_API_URL", None)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for noisy in ("httpx", "great_expectations"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("staged_rollout.notifications").setLevel(logging.CRITICAL)  # the day's line tells the same
 
 
 def _run(home: Path, seed: int, *, resume: bool) -> None:
@@ -93,7 +97,9 @@ def _run(home: Path, seed: int, *, resume: bool) -> None:
     screen.say(f"seed {seed}; everything lies in {os.path.relpath(home)}")
     with (
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-        LocalServers(Home(home), endpoint=spec.endpoint, simulated_time=True, router_poll_s=0.2, router_timeout_s=30.0) as servers,
+        LocalServers(
+            Home(home), endpoint=spec.endpoint, simulated_time=True, router_poll_s=0.2, router_timeout_s=30.0
+        ) as servers,
     ):
         platform = platform_of(ENVIRONMENT)
         start = resumed(home / "demo.json", platform.ledger) if resume else None

@@ -33,7 +33,8 @@ def finale(screen: Screen, platform: Platform, endings: list[Ending]) -> None:
     )
     screen.say(f"Prefect's database holds {asyncio.run(_flow_runs()):,} flow runs")
     home = os.path.relpath(platform.home.root)
-    screen.say(f"look closer: STAGED_ROLLOUT_HOME={home} .venv/bin/staged-rollout --environment demo history {endings[0].rollout}")
+    command = f".venv/bin/staged-rollout --environment demo history {endings[0].rollout}"
+    screen.say(f"look closer: STAGED_ROLLOUT_HOME={home} {command}")
 
 
 def _endpoints(platform: Platform) -> list[str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from staged_rollout.state import Event, EventType, RolloutState, State
+from staged_rollout.state import Event, EventType, RolloutState, State, candidate_share
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,41 @@ class Screen:
             progress.add_task("calls", total=total)
             yield progress
 
-    def day(self, number: int, day: datetime, state: RolloutState | None, calls: int, note: str) -> None:
-        """The live line of one day."""
-        if state is None:
-            self.say(f"day {number:>2}  {day:%a %d %b}  champion only                 {calls:>4} calls")
+    def day(
+        self, number: int, day: datetime, served: RolloutState | None, calls: int, now: RolloutState | None
+    ) -> None:
+        """The live line of one day.
+
+        Args:
+            number: From 1.
+            day: Midnight at its start.
+            served: The rollout as it was while the day's calls were made, or None.
+            calls: How many.
+            now: The rollout after the night's sweep.
+        """
+        begin = f"day {number:>2}  {day:%a %d %b}"
+        if served is None or now is None or now.rollout != served.rollout:
+            self.say(f"{begin}  champion only {calls:>21} calls")
             return
-        label = str(state.state) + (f" {state.step}" if state.step else "")
-        held = " HELD " + ",".join(sorted(state.holds)) if state.holds else ""
-        self.say(
-            f"day {number:>2}  {day:%a %d %b}  {state.rollout:<9} {label:<13}{held} {calls:>4} calls  {_look(state)}  {note}"
-        )
+        held = f" HELD {','.join(sorted(now.holds))}" if now.holds else ""
+        line = f"{begin}  {served.rollout:<9} {_stage(served):<30} {calls:>4} calls  {_look(served, now)}{held}"
+        self.say(line.rstrip())
+        if (now.state, now.step) != (served.state, served.step):
+            self.say(f"{'':16}-> {_stage(now, shares=False)}: {now.reason}")
 
     def table(self, endings: list[Ending]) -> None:
         """The final table."""
         table = Table(title="What was decided, and why", show_lines=True, title_justify="left")
-        for column in ("rollout", "ending", "days", "requests", "closed units", "right answers", "z against bound", "reason"):
+        for column in (
+            "rollout",
+            "ending",
+            "days",
+            "requests",
+            "closed units",
+            "right answers",
+            "z against bound",
+            "reason",
+        ):
             table.add_column(column, overflow="fold")
         for ending in endings:
             table.add_row(
@@ -73,22 +93,29 @@ class Screen:
                 ending.bound,
                 ending.reason,
             )
-        width = max(self.console.width, 140) if not self.console.is_terminal else None
-        self.console.print(table, width=width) if width else self.console.print(table)
+        # A file or a pipe has no width of its own: wide enough that a reason reads as a sentence.
+        self.console.print(table, width=None if self.console.is_terminal else 150)
 
 
-def _look(state: RolloutState) -> str:
-    """z against bound and information of the newest look."""
-    if not state.looks:
+def _stage(state: RolloutState, *, shares: bool = True) -> str:
+    """The state, its step, and the candidate's share of units."""
+    label = str(state.state) + (f" {state.step}" if state.step else "")
+    if not shares:
+        return label
+    share = candidate_share(state)
+    return f"{label} {share:.0%} candidate" if share else f"{label} candidate unseen"
+
+
+def _look(before: RolloutState, now: RolloutState) -> str:
+    """Z against bound and information of the look that was taken this night, if one was."""
+    if len(now.looks) == len(before.looks):
         return ""
-    look = state.looks[-1]
-    if look.z is None:
-        return f"look {look.slot}: insufficient"
-    if look.efficacy is not None:
-        against = f"{look.efficacy.z:.2f}"
-    else:
-        against = f"{-look.harm.z:.2f} (harm)" if look.harm else "none"
-    return f"look {look.slot}: z {look.z:+.2f} against {against}, {look.information:.0%} information"
+    look = now.looks[-1]
+    if look.insufficient:
+        return f"look {look.slot}: no test, {look.insufficient}"
+    bound = look.efficacy or look.harm
+    against = "no bound" if bound is None else f"{bound.z:.2f}" if look.efficacy else f"{-bound.z:.2f} (harm)"
+    return f"look {look.slot}: z {look.z:+.2f} against {against}, {look.information:.0%} of the information"
 
 
 def ending_of(state: RolloutState, events: list[Event], requests: int) -> Ending:
@@ -106,7 +133,9 @@ def ending_of(state: RolloutState, events: list[Event], requests: int) -> Ending
             bound = f"{success['z']:.2f} against {look['efficacy']['z']:.2f}"
         elif look["harm"] is not None:
             bound = f"{success['z']:.2f} against {-look['harm']['z']:.2f} (harm)"
-    won = next((e for e in events if e.type is EventType.STAGE_ENTERED and e.payload["state"] == str(State.PROMOTING)), None)
+    won = next(
+        (e for e in events if e.type is EventType.STAGE_ENTERED and e.payload["state"] == str(State.PROMOTING)), None
+    )
     reason = won.payload["reason"] if won is not None and state.state is State.PROMOTED else state.reason
     began, ended = events[0].at, events[-1].at
     return Ending(

@@ -1,4 +1,4 @@
-"""The demo's days: calls, the guard at noon, outcomes and the sweep at night, until both candidates have had their answer."""
+"""The demo's days: calls, the guard at noon, outcomes and the sweep at night, until both candidates have an answer."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ MAX_DAYS = 70
 class Story:
     """One demo from the first champion to the last ending."""
 
-    def __init__(
-        self, platform: Platform, servers: LocalServers, screen: Screen, spec: RolloutSpec, seed: int
-    ) -> None:
+    def __init__(self, platform: Platform, servers: LocalServers, screen: Screen, spec: RolloutSpec, seed: int) -> None:
         self._platform = platform
         self._servers = servers
         self._screen = screen
@@ -108,12 +106,12 @@ class Story:
             lambda: self._call([call for call in calls if call.at < noon]),
             lambda: self._guard(noon),
             lambda: self._call([call for call in calls if call.at >= noon]),
-            lambda: self._night(number, night, calls),
+            lambda: self._night(night, calls),
         )
         for index in range(phase, len(steps)):
             steps[index]()
             self._mark(number if index + 1 < len(steps) else number + 1, (index + 1) % len(steps))
-        self._screen.day(number + 1, midnight, self._newest(), len(calls), self._note())
+        self._screen.day(number + 1, midnight, state, len(calls), self._newest())
 
     def _call(self, calls: list[world.Call]) -> None:
         """Make the calls that the router has not logged yet, once it follows the published assignment."""
@@ -139,7 +137,7 @@ class Story:
         self._clock.set(noon)
         watch_guardrails(environment=ENVIRONMENT)
 
-    def _night(self, number: int, night: datetime, calls: list[world.Call]) -> None:
+    def _night(self, night: datetime, calls: list[world.Call]) -> None:
         """Yesterday's outcomes arrive, then the sweep runs."""
         self._clock.set(night)
         folder = self._platform.home.logs / "outcomes" / self._spec.endpoint
@@ -162,31 +160,22 @@ class Story:
     def _serving(self, midnight: datetime) -> RolloutState | None:
         """The newest rollout as it was at midnight: a resumed day must see the callers that the killed one saw."""
         state = self._newest()
-        if state is None or state.terminal and state.stage.entered_at <= midnight:
+        if state is None or (state.terminal and state.stage.entered_at <= midnight):
             return None
         before = [stay for stay in state.stages if stay.entered_at <= midnight]
         stay = before[-1] if before else state.stages[0]
-        return replace(state, state=stay.state, step=stay.step)
+        looks = tuple(look for look in state.looks if look.cut_off <= midnight)
+        return replace(state, state=stay.state, step=stay.step, looks=looks)
 
     def _live_day(self, state: RolloutState | None, midnight: datetime) -> int:
         began = state.effective_at(State.LIVE) if state else None
         return (midnight - began).days if began else 0
-
-    def _note(self) -> str:
-        state = self._newest()
-        if state is None:
-            return ""
-        if state.stage.entered_at == self._clock.now() or state.terminal:
-            return f"-> {state.reason}"
-        return ""
 
     def _endings(self) -> list[Ending]:
         endings: list[Ending] = []
         platform = self._platform
         for rollout in platform.ledger.rollouts():
             state = load(platform, rollout)
-            rows = platform.lake.query(
-                "rollout_requests", {"rollout": rollout}, batch=platform.lake.head()
-            )
+            rows = platform.lake.query("rollout_requests", {"rollout": rollout}, batch=platform.lake.head())
             endings.append(ending_of(state, platform.ledger.events(rollout), int(rows[0]["requests"])))
         return endings

@@ -16,7 +16,7 @@ from staged_rollout.state import RolloutState, State
 NEW_PER_LIVE_DAY = 238
 """3,333 customers over at most fourteen LIVE days."""
 RETURNING_PER_LIVE_DAY = 60
-BEFORE_LIVE = {State.SHADOW: 540, State.CANARY: 540}
+BEFORE_LIVE = {State.SHADOW: 600, State.CANARY: 450}
 """Customers a day before LIVE: enough to measure the champion's baseline on 1,000 of them."""
 AFTERWARDS = 300
 REPEAT = 0.2

@@ -24,7 +24,7 @@ MAX_ROUNDS = 4
 def advance_rollout(rollout: str, environment: str = "local") -> str:
     """Advance one rollout by one tick.
 
-    Safe to run at any time, any number of times: what is due comes from the ledger and the clock, not from the schedule.
+    Safe to run at any time, any number of times: what is due comes from the ledger and the clock, not the schedule.
 
     Args:
         rollout: The rollout's id, such as `churn-v3`.

@@ -18,8 +18,8 @@ def sweep_rollouts(environment: str = "local", start: Literal["deployments", "in
 
     Args:
         environment: The environment's name.
-        start: `deployments` starts runs of the advance-rollout deployment, each with an idempotency key; `inline` runs them here,
-            one after another (the demo and small set-ups without a worker).
+        start: `deployments` starts runs of the advance-rollout deployment, each with an idempotency key; `inline` runs
+            them here, one after another (the demo, and small set-ups without a worker).
 
     Returns:
         The rollouts that were started, with their headlines when they ran inline.

@@ -2,7 +2,7 @@
 --   share `level` of its requests did not exceed. A failed request is slower than any other; a quantile that falls
 --   among those is null. The champion's requests are those that it answered for itself, and failed ones that nobody
 --   else can have been asked.
--- Parameters: endpoint, epochs, cut_off, champion (its variant), level (in (0, 1), e.g. 0.95)
+-- Parameters: endpoint, epochs, cut_off, champion (its variant), level (a share; 0.95 for p95)
 -- Grain: one row
 -- Columns: requests, failed, latency_ms
 WITH served AS (

@@ -1,7 +1,7 @@
 """Which unit gets which variant: two independent salted hashes, published as one versioned document per endpoint.
 
-*Arm* is the live split and never changes while a rollout runs. *Enrol* decides whether a unit is counted at all; a stage only
-raises the enrolled share. See docs/adr/0003-two-hashes.md for why one moving threshold is wrong.
+*Arm* is the live split and never changes while a rollout runs. *Enrol* decides whether a unit is counted at all; a
+stage only raises the enrolled share. See docs/adr/0003-two-hashes.md for why one moving threshold is wrong.
 """
 
 from __future__ import annotations

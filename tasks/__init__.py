@@ -1,1 +1,1 @@
-"""How safely: Prefect tasks around operations. A task exists only if it owns an effect, a retry, a cache key or an artifact."""
+"""How safely: Prefect tasks around operations, each for an effect, a retry, a cache key or an artifact."""

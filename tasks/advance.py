@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from prefect import get_run_logger, task
 from prefect.tasks import exponential_backoff
-from staged_rollout.operations.look import gather
 
 from staged_rollout.evidence import Evidence
 from staged_rollout.operations.advance import settle
+from staged_rollout.operations.amend import amend_from_file
 from staged_rollout.operations.decide import act_on, decide_on
 from staged_rollout.operations.ingest import ingest
 from staged_rollout.operations.journal import load
+from staged_rollout.operations.look import gather
 from staged_rollout.operations.validate import validate
 from staged_rollout.policy import Decision
 from staged_rollout.state import Actor, RolloutState
@@ -51,8 +52,13 @@ def ingest_logs(environment: str) -> str:
 
 @task(retries=1, retry_delay_seconds=2, retry_condition_fn=transient)
 def validate_days(rollout: str, environment: str) -> int:
-    """Run the quality suite on every event day that has ended; the number of failed days in a row."""
+    """Follow owner, notify and freeze of the file, then run the quality suite on every event day that has ended.
+
+    Returns:
+        The number of failed days in a row.
+    """
     platform = platform_of(environment)
+    get_run_logger().info("rollout file: %s", amend_from_file(platform, rollout, ADVANCE))
     for day, report in validate(platform, load(platform, rollout), ADVANCE):
         failures = "; ".join(f"{failure.name}: {failure.observed}" for failure in report.failures)
         get_run_logger().info("quality of %s: %s", day, failures or f"passed on {report.rows:,} rows")
@@ -61,7 +67,7 @@ def validate_days(rollout: str, environment: str) -> int:
 
 @task(retries=1, retry_delay_seconds=2, retry_condition_fn=transient)
 def take_look(rollout: str, environment: str) -> Finding:
-    """Gather the evidence of this moment, with a planned look if one is due, and decide on it. Writes at most the look's plan."""
+    """Gather the evidence of this moment, with a look if one is due, and decide. Writes at most the look's plan."""
     state, evidence = gather(platform_of(environment), rollout, ADVANCE)
     decision = decide_on(state, evidence)
     get_run_logger().info("%s", decision.headline)
@@ -106,7 +112,7 @@ def keep_champion(finding: Finding, environment: str) -> str:
 
 @task(retries=3, retry_delay_seconds=exponential_backoff(2), retry_jitter_factor=0.5, retry_condition_fn=transient)
 def reconcile_endpoint(rollout: str, environment: str) -> str:
-    """Move routers and endpoint towards what the ledger says; running out of time is not a failure, the next tick goes on."""
+    """Move routers and endpoint towards what the ledger says; what takes longer goes on with the next tick."""
     platform = platform_of(environment)
     step = settle(platform, rollout, ADVANCE)
     state = load(platform, rollout)

@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from staged_rollout.adapters.platform import open_platform
-
 from staged_rollout.ports import Platform
 from staged_rollout.spec.environment import load_environment
 from staged_rollout.spec.home import Home

@@ -16,9 +16,7 @@ def publish(rollout: str, environment: str) -> int:
     logger = get_run_logger()
     publications = unpublished(platform, rollout)
     for publication in publications:
-        create_markdown_artifact(
-            key=publication.key, markdown=publication.markdown, description=publication.title, _sync=True
-        )
+        create_markdown_artifact(key=publication.key, markdown=publication.markdown, description=publication.title)
         if publication.notification is not None:
             try:
                 platform.notifier.send(publication.notification)

@@ -17,7 +17,7 @@ REGISTRAR = Actor("register_candidate")
 
 @task(retries=2, retry_delay_seconds=2, retry_condition_fn=transient)
 def register_version(rollout_file: str, version: str, environment: str) -> str:
-    """Lint the rollout file, forecast its cost and record REGISTERED; a second time changes nothing. The rollout's id."""
+    """Lint the rollout file, forecast its cost and record REGISTERED, once. The rollout's id."""
     platform = platform_of(environment)
     spec = load_rollout(find_rollout(rollout_file), environment=platform.environment)
     registered = register(platform, spec, version, REGISTRAR, load_prices().overridden(platform.environment.prices))

@@ -1,4 +1,4 @@
-"""A registry of small real models and both local servers, for the suites that need them; fixtures are in local_fixtures."""
+"""A registry of small real models and both local servers; the fixtures that start them are in local_fixtures."""
 
 from __future__ import annotations
 

@@ -26,8 +26,9 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS batches (number INTEGER PRIMARY KEY, at TEXT NOT NULL, snapshots TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS claims (
   source TEXT NOT NULL, generation INTEGER NOT NULL, from_byte INTEGER NOT NULL, to_byte INTEGER NOT NULL,
-  digest TEXT NOT NULL, lines INTEGER NOT NULL, version TEXT NOT NULL, batch INTEGER NOT NULL REFERENCES
+  digest TEXT NOT NULL, lines INTEGER NOT NULL, batch INTEGER NOT NULL REFERENCES
   batches(number), PRIMARY KEY (source, generation, from_byte)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sources (source TEXT PRIMARY KEY, version TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS books (
   batch INTEGER NOT NULL REFERENCES batches(number), place INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
   endpoint TEXT NOT NULL, lines INTEGER NOT NULL, accepted INTEGER NOT NULL, duplicates INTEGER NOT NULL,
@@ -104,16 +105,16 @@ class Batches:
         # SQLite takes the bare columns from the row that holds the maximum: the newest generation's last range.
         with self._open() as connection:
             rows = connection.execute(
-                "SELECT source, version, generation, from_byte, to_byte, digest, lines,"
+                "SELECT source, generation, from_byte, to_byte, digest, lines,"
                 " MAX(generation * (1 << 53) + to_byte) FROM claims GROUP BY source"
             ).fetchall()
-        return {row[0]: SourceClaim(*row[:7]) for row in rows}
+        return {row[0]: SourceClaim(*row[:6]) for row in rows}
 
     def claims(self, source: str, generation: int) -> list[SourceClaim]:
         """One generation's claims of one source, in order of bytes."""
         with self._open() as connection:
             rows = connection.execute(
-                "SELECT source, version, generation, from_byte, to_byte, digest, lines FROM claims"
+                "SELECT source, generation, from_byte, to_byte, digest, lines FROM claims"
                 " WHERE source = ? AND generation = ? ORDER BY from_byte",
                 (source, generation),
             ).fetchall()
@@ -164,9 +165,9 @@ class Batches:
             (number, draft.at.isoformat(), json.dumps(dict(snapshots), sort_keys=True)),
         )
         connection.executemany(
-            "INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
-                (c.source, c.generation, c.from_byte, c.to_byte, c.digest, c.lines, c.version, number)
+                (c.source, c.generation, c.from_byte, c.to_byte, c.digest, c.lines, number)
                 for c in draft.claims
             ],
         )
@@ -185,10 +186,18 @@ class Batches:
                 (kind, endpoint, newest.astimezone(UTC).isoformat(timespec="microseconds")),
             )
 
-    def finish(self) -> None:
-        """What was newest in the batches so far becomes the watermark."""
+    def versions(self) -> dict[str, str]:
+        """The version of every source that a finished run has read to its end."""
         with self._open() as connection:
+            return dict(connection.execute("SELECT source, version FROM sources").fetchall())
+
+    def finish(self, versions: Mapping[str, str]) -> None:
+        """What was newest in the batches so far becomes the watermark, and sources are known by their versions."""
+        with self._open() as connection:
+            connection.execute("BEGIN IMMEDIATE")
             connection.execute("UPDATE watermarks SET committed = pending WHERE committed IS NOT pending")
+            connection.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?)", sorted(versions.items()))
+            connection.execute("COMMIT")
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -92,6 +92,9 @@ class IcebergTables:
             columns = [pa.array([row[name] for row in rows], type=schema.field(name).type) for name in schema.names]
             data = pa.Table.from_arrays(columns, schema=schema)
             data.validate(full=True)
+            nulls = [field.name for field in schema if not field.nullable and data[field.name].null_count]
+            if nulls:
+                raise DataError(f"rows do not fit table {table}: null in {', '.join(nulls)}", table=table)
         except (pa.ArrowException, KeyError) as error:
             raise DataError(f"rows do not fit table {table}: {error}", table=table) from error
         handle = self._load(table)

@@ -157,9 +157,17 @@ class IcebergWriter:
         """The keyed hash that stands for a unit."""
         return self._pseudonym(unit)
 
-    def finish(self) -> None:
-        """End the run: its newest event times become the watermarks."""
-        self._batches.finish()
+    def versions(self) -> Mapping[str, str]:
+        """The version of every source file that a finished run has read to its end."""
+        return self._batches.versions()
+
+    def finish(self, versions: Mapping[str, str]) -> None:
+        """End the run: its newest event times become the watermarks, and what it has read needs no look until it changes.
+
+        Args:
+            versions: Source file to the version that was read to its end.
+        """
+        self._batches.finish(versions)
 
     def commit(self, draft: BatchDraft) -> Batch:
         """Append to each table, then seal: the seal is the commit point.

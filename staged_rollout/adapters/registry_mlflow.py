@@ -10,7 +10,9 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version as installed
@@ -164,8 +166,8 @@ class MlflowRegistry:
 
     @cached_property
     def _client(self) -> MlflowClient:
-        _quieten()
-        from mlflow.tracking import MlflowClient
+        with _quietly():
+            from mlflow.tracking import MlflowClient
 
         self._folder.mkdir(parents=True, exist_ok=True)
         uri = f"sqlite:///{self._folder / 'mlflow.db'}"
@@ -209,17 +211,17 @@ class MlflowRegistry:
 
     @staticmethod
     def _save(estimator: Any, folder: Path) -> None:
-        _quieten()
-        import mlflow.sklearn
+        with _quietly():
+            import mlflow.sklearn
 
-        mlflow.sklearn.save_model(
-            estimator,
-            str(folder),
-            serialization_format="skops",
-            skops_trusted_types=list(TRUSTED_TYPES),
-            # Named here, or MLflow would run an inference of its own to find them.
-            pip_requirements=[f"{package}=={installed(package)}" for package in ("scikit-learn", "skops", "numpy")],
-        )
+            mlflow.sklearn.save_model(
+                estimator,
+                str(folder),
+                serialization_format="skops",
+                skops_trusted_types=list(TRUSTED_TYPES),
+                # Named here, or MLflow would run an inference of its own to find them.
+                pip_requirements=[f"{name}=={installed(name)}" for name in ("scikit-learn", "skops", "numpy")],
+            )
 
 
 def artifact_digest(folder: Path) -> str:
@@ -245,10 +247,14 @@ def _check_contract(estimator: Any, features: Sequence[str], encodings: Mapping[
         raise RefusedError(f"the estimator takes {width} columns, features names {len(features)}")
 
 
-def _quieten() -> None:
-    # Before MLflow is imported: nothing is sent home, and migrations are no news to who runs a rollout.
+@contextmanager
+def _quietly() -> Iterator[None]:
+    # Read while MLflow is imported: nothing is sent home, and migrations are no news to who runs a rollout.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    with warnings.catch_warnings():  # importing more of itself, MLflow warns of its own type hints
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _is_missing(error: Any) -> bool:

@@ -44,7 +44,7 @@ class ShadowFigures(Figures):
         agreed: Captured answers equal to the champion's.
         units: Units with at least one pair.
         units_disagreeing: Units with at least one unequal pair.
-        disagreement_upper: One-sided 97.5% upper limit (Clopper-Pearson) of the share of disagreeing units; None without units.
+        disagreement_upper: One-sided 97.5% upper limit (Clopper-Pearson) of the disagreeing share; None without units.
     """
 
     requests: int

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from staged_rollout.operations.look import gather
-
+from staged_rollout.operations.amend import amend_from_file
 from staged_rollout.operations.decide import act_on, decide_on
 from staged_rollout.operations.ingest import IngestReport, ingest
 from staged_rollout.operations.journal import active, load
+from staged_rollout.operations.look import gather
 from staged_rollout.operations.reconcile import Step, reconcile
 from staged_rollout.operations.validate import validate
 from staged_rollout.policy import Decision
@@ -17,7 +17,7 @@ from staged_rollout.ports import Platform
 from staged_rollout.state import Actor, RolloutState
 
 MAX_ROUNDS = 4
-"""Decisions in one tick: entering a stage may open the next one at once (a promote step without a time, the end of a rollback)."""
+"""Decisions in one tick: entering a stage may open the next at once (a promote step without a time)."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ def advance(platform: Platform, rollout: str, actor: Actor) -> Advanced:
         ConflictError: another process was first; the next tick tries again.
     """
     ingested = ingest(logs=platform.logs, lake=platform.lake, clock=platform.clock)
+    amend_from_file(platform, rollout, actor)
     validate(platform, load(platform, rollout), actor)
     moved: Decision | None = None
     for _ in range(MAX_ROUNDS):
@@ -65,7 +66,7 @@ def settle(platform: Platform, rollout: str, actor: Actor, *, timeout_s: float |
         platform: Where the rollout lives.
         rollout: Its id.
         actor: Who acts.
-        timeout_s: Wall seconds; by default the environment's `settle_s`. Running out is not an error: the next tick goes on.
+        timeout_s: Wall seconds, by default the environment's `settle_s`. Running out is no error: the next tick goes on.
 
     Returns:
         The last step; `done` tells whether it is settled.

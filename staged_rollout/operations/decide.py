@@ -7,8 +7,8 @@ from typing import Any
 
 from staged_rollout.evidence import Evidence
 from staged_rollout.operations.journal import code_version, entering, write
-from staged_rollout.operations.operate import restore_routing
 from staged_rollout.operations.plan import freeze_plan
+from staged_rollout.operations.reconcile import restore_routing
 from staged_rollout.operations.register import champion_of
 from staged_rollout.policy import Action, Decision, decide
 from staged_rollout.ports import Platform
@@ -118,6 +118,7 @@ def _look(state: RolloutState, evidence: Evidence) -> list[NewEvent]:
                 "information": look.information,
                 "efficacy": bound(look.efficacy, state.efficacy_bounds()),
                 "harm": bound(look.harm, state.harm_bounds()),
+                "insufficient": look.insufficient,
                 "evidence_hash": digest(canonical_evidence),
                 "evidence": canonical_evidence,
             },

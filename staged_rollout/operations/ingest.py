@@ -88,19 +88,16 @@ def ingest(
     """
     with lake.writer() as writer:
         run = _Run(writer, logs, clock, rows_per_batch, bytes_per_batch)
-        known = writer.positions()
-        files = [file for file in logs.list() if not _unchanged(file, known.get(file.name))]
+        known, claimed = writer.versions(), writer.positions()
+        # A file that a finished run has read to its end, and whose version is the same, is not opened.
+        files = [file for file in logs.list() if not file.version or known.get(file.name) != file.version]
         for done, file in enumerate(files, start=1):
-            run.read(file, known.get(file.name))
+            run.read(file, claimed.get(file.name))
             if progress is not None:
                 progress(done, len(files))
         run.seal()
-        writer.finish()
+        writer.finish(run.versions)
         return replace(run.report, batch=lake.head().number)
-
-
-def _unchanged(file: LogFile, last: SourceClaim | None) -> bool:
-    return last is not None and bool(file.version) and last.version == file.version
 
 
 class _Run:
@@ -116,6 +113,7 @@ class _Run:
         self._judge = Judge(now=clock.now(), watermarks=writer.watermarks(), pseudonym=writer.pseudonym)
         self._builder = BatchBuilder(self._judge)
         self._names: set[str] = set()
+        self.versions: dict[str, str] = {}
         self.report = IngestReport()
 
     def read(self, file: LogFile, last: SourceClaim | None) -> None:
@@ -126,6 +124,7 @@ class _Run:
                 if reading.finding:
                     self._find(reading.finding)
                 self._add_lines(file, reading)
+            self.versions[file.name] = file.version
         except DataError as error:
             if error.facts.get("file") != file.name:
                 raise

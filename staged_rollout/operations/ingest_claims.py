@@ -82,7 +82,7 @@ class Reading:
         if begin == end:
             return None
         lines, self._claimed_lines = self._lines - self._claimed_lines, self._lines
-        return SourceClaim(self._file.name, self._file.version, self._generation, begin, end, digest, lines)
+        return SourceClaim(self._file.name, self._generation, begin, end, digest, lines)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import staged_rollout
-from staged_rollout.errors import NotFoundError
+from staged_rollout.errors import LedgerCorruptError, NotFoundError
 from staged_rollout.ports import Platform
 from staged_rollout.state import (
     Actor,
+    Event,
     EventType,
     NewEvent,
     RolloutState,
     State,
     apply,
+    canonical,
+    event_hash,
     fold,
     to_payload,
 )
@@ -64,22 +69,41 @@ def write(
 
     Raises:
         StaleSequenceError: the ledger moved on since `state` was read; nothing was written.
+        ValueError: an event that the rollout cannot have; nothing was written.
     """
     if not events:
         return state
-    written = platform.ledger.append(
-        state.rollout,
-        events,
-        expected_seq=state.seq,
-        at=platform.clock.now(),
-        actor=actor,
-        claim=claim,
-        release=release,
-    )
+    at = platform.clock.now()
     after = state
-    for event in written:
-        after = apply(after, event)
+    for draft in events:
+        after = apply(after, _drafted(after, draft, at, actor))
+    written = platform.ledger.append(
+        state.rollout, events, expected_seq=state.seq, at=at, actor=actor, claim=claim, release=release
+    )
+    if written[-1].hash != after.prefix_hash:
+        raise LedgerCorruptError(
+            f"{state.rollout}: event {written[-1].seq} was stored with another hash than it was folded with",
+            hint="staged-rollout ledger verify",
+            rollout=state.rollout,
+        )
     return after
+
+
+def _drafted(state: RolloutState, draft: NewEvent, at: datetime, actor: Actor) -> Event:
+    """An event as the ledger will store it: its payload through JSON, its place in the chain."""
+    payload = json.loads(canonical(dict(draft.payload)))
+    seq, moment = state.seq + 1, at.astimezone(UTC)
+    link = event_hash(
+        rollout=state.rollout,
+        seq=seq,
+        type_=draft.type,
+        version=draft.version,
+        at=moment,
+        actor=actor,
+        payload=payload,
+        prev_hash=state.prefix_hash,
+    )
+    return Event(state.rollout, seq, draft.type, draft.version, moment, actor, payload, state.prefix_hash, link)
 
 
 def entering(

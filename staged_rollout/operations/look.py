@@ -204,7 +204,7 @@ def _platform(window: Window) -> PlatformFigures:
     return PlatformFigures(
         routing_as_desired=current is not None
         and current.document.same_content(assignment_target(platform, state, current)),
-        endpoint_as_desired=endpoint is not None and endpoint.satisfies(endpoint_target(platform, state)),
+        endpoint_as_desired=endpoint is not None and endpoint.satisfies(endpoint_target(state)),
         status=str(endpoint.status) if endpoint else "absent",
         claimable=claimable,
     )

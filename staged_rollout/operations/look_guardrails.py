@@ -1,4 +1,4 @@
-"""Guardrails: an always-valid guard that may roll back at any time, and non-inferiority that a promotion must show at its look."""
+"""Guardrails: an always-valid guard that may roll back at any time, and non-inferiority that a promotion must show."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HARM_ALPHA_GUARDRAILS = 0.025
 def guard_alpha(state: RolloutState) -> float:
     """The share of the harm budget that one guardrail has in the present stay.
 
-    A third each for canary, live and the time after; within a third, equally over its stays, since each has rows of its own.
+    A third each for canary, live and the time after; within a third, equally over its stays: each has rows of its own.
     """
     acting = sum(guardrail.action == "roll_back" for guardrail in state.spec.guardrails.values())
     third = HARM_ALPHA_GUARDRAILS / max(acting, 1) / 3.0
@@ -63,8 +63,8 @@ def _error_rate(window: Window, name: str, rule: Guardrail) -> GuardrailFigures:
     )
     z = result.z_non_inferiority
     if result.method == "beta-binomial":
-        # Too few for a variance of their own: Farrington-Manning on units that met an error, at the same margin. A unit's error
-        # share is at most 1, so this proves no less.
+        # Too few for a variance of their own: Farrington-Manning on units that met an error, at the same margin.
+        # A unit's error share is at most 1, so this proves no less.
         score = score_z(t_units, treatment.n, c_units, control.n, delta0=margin)
         z = None if score is None else -score
     return GuardrailFigures(

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from staged_rollout.operations.look import Window
 
 DRIFT_LIMIT = 0.25
-"""PSI above which a distribution is commonly taken to have shifted (Siddiqi 2006, Credit Risk Scorecards, section 10)."""
+"""PSI above which a distribution is commonly taken to have shifted (Siddiqi 2006, section 10)."""
 DRIFT_ROWS = 100
 """Predictions per side below which no drift is computed."""
 
 
 def srm(window: Window) -> tuple[SrmFigures, ...]:
-    """Two sequential tests, each with half of alpha: units at first exposure, and closed units with an outcome (LIVE only).
+    """Two sequential tests, each with half of alpha: units at first exposure, and closed ones with an outcome (LIVE).
 
-    They alarm at e >= S / (alpha / 2) with S the number of planned exposed stays, so that alpha holds for the whole rollout.
+    They alarm at e >= S / (alpha / 2) with S the number of planned exposed stays: alpha holds for the whole rollout.
     """
     state = window.state
     counts = {row["assigned_variant"]: int(row["units"]) for row in window.ask("srm_counts", window.present)}

@@ -1,4 +1,4 @@
-"""The success metric of a look: units whose window has closed, counted once, under the variant that they were assigned."""
+"""The success metric of a look: units whose window has closed, counted once, under their assigned variant."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from staged_rollout.stats import (
     RatioMoments,
     Spending,
     guard_worsening,
+    holm,
     information_fraction,
     next_bound,
     score_interval,
     score_z,
-    holm,
     two_sided_p,
 )
 
@@ -46,7 +46,10 @@ def take(window: Window, planned: PlannedLook) -> LookFigures:
     if not insufficient:
         if kind is not LookKind.HARM:
             efficacy = _bound(
-                state.efficacy_bounds(), information, Spending("obrien-fleming", spec.alpha), final=kind is LookKind.FINAL
+                state.efficacy_bounds(),
+                information,
+                Spending("obrien-fleming", spec.alpha),
+                final=kind is LookKind.FINAL,
             )
         harm = _bound(state.harm_bounds(), information, Spending("pocock", HARM_ALPHA_LIVE), final=False)
         bound = efficacy or harm
@@ -69,9 +72,7 @@ def _success(window: Window) -> SuccessFigures:
     spec = window.state.spec.success
     rows = {
         row["assigned_variant"]: row
-        for row in window.ask(
-            "success_counts", window.state.epochs_of(State.LIVE), matures_after=spec.matures_after
-        )
+        for row in window.ask("success_counts", window.state.epochs_of(State.LIVE), matures_after=spec.matures_after)
     }
     none = {"closed": 0, "with_outcome": 0, "correct": 0}
     champion = rows.get(window.state.champion.variant, none)

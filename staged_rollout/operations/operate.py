@@ -135,8 +135,9 @@ def _answer(platform: Platform, state: RolloutState, act: Act, actor: Actor, rea
     if state.approval is not None and state.approval.decision_seq == asking:
         if state.approval.approved == (act is Act.APPROVE):
             return state
+        answer = "approved" if state.approval.approved else "rejected"
         raise RefusedError(
-            f"decision {asking} was {'approved' if state.approval.approved else 'rejected'} by {state.approval.actor} already",
+            f"decision {asking} was {answer} by {state.approval.actor} already",
             hint="staged-rollout rollback stops it whatever was approved",
         )
     kind = EventType.APPROVED if act is Act.APPROVE else EventType.REJECTED

@@ -18,7 +18,7 @@ from staged_rollout.stats import (
 def freeze_plan(spec: RolloutSpec, evidence: Evidence) -> Plan:
     """Baseline, effect, I_max and looks, from what is known at LIVE's entry.
 
-    With G guardrails that act, the plan is made for a power of 1 - beta / (G + 1), so that all of them pass with 1 - beta.
+    With G guardrails that act, it is made for a power of 1 - beta / (G + 1), so that all of them pass with 1 - beta.
 
     Source: docs/statistics.md, "When the plan is frozen".
 

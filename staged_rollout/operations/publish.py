@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from staged_rollout.report.look import event_markdown
-
 from staged_rollout.ports import Notification, Platform
+from staged_rollout.report.look import event_markdown
 from staged_rollout.state import Event, EventType, RolloutState, State, fold
 
 Level = Literal["info", "warning", "alarm"]

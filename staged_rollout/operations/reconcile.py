@@ -57,8 +57,8 @@ class Step:
     did: str
 
 
-def endpoint_target(platform: Platform, state: RolloutState) -> EndpointTarget:
-    """The endpoint that a state wants, with instance types. Equal capacity for champion and candidate until PROMOTED."""
+def endpoint_target(state: RolloutState) -> EndpointTarget:
+    """The endpoint that a state wants. Champion and candidate have equal capacity until PROMOTED."""
     instance = state.spec.instance
 
     def variant(wanted: DesiredVariant) -> VariantTarget:
@@ -126,7 +126,7 @@ def _step(platform: Platform, state: RolloutState, actor: Actor, lease: Lease) -
     wanted = assignment_target(platform, state, current)
     routed = current is not None and current.document.same_content(wanted)
     endpoint = platform.serving.describe(state.spec.endpoint)
-    target = endpoint_target(platform, state)
+    target = endpoint_target(state)
     served = endpoint is not None and endpoint.satisfies(target)
 
     if not routed and (served or _routers_first(current, wanted)):

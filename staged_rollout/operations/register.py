@@ -130,7 +130,7 @@ def _supersede(platform: Platform, spec: RolloutSpec, newer: str, actor: Actor) 
 def poll(
     platform: Platform, specs: Mapping[Path, RolloutSpec], actor: Actor, prices: PriceTable
 ) -> list[tuple[ModelVersion, Registered | str]]:
-    """Register every approved version since the cursor, at least once; polling is the truth, events only make it faster.
+    """Register every approved version since the cursor, at least once; events only make it faster.
 
     The cursor stops before the first version that is still pending, so that a later approval is not missed.
 
@@ -142,9 +142,10 @@ def poll(
         name = f"registry:{spec.rollout}"
         cursor = seen = platform.ledger.cursor(name)
         waiting = False
+        champion = platform.registry.champion(spec.registry)
         for version in platform.registry.versions_after(spec.registry, cursor):
             waiting = waiting or version.status == "pending"
-            if version.status == "approved":
+            if version.status == "approved" and "lifecycle" not in version.tags and version != champion:
                 try:
                     found.append((version, register(platform, spec, version.version, actor, prices)))
                 except (RefusedError, SpecError) as error:
@@ -157,7 +158,7 @@ def poll(
 
 
 def serve(platform: Platform, spec: RolloutSpec, version: str) -> str:
-    """Serve a version as the endpoint's champion before any rollout: one idempotent step; call again until it says "in service".
+    """Serve a version as the endpoint's champion before any rollout: one idempotent step, until "in service".
 
     Raises:
         ConflictError: a rollout owns the endpoint.

@@ -13,7 +13,7 @@ CHECKED = frozenset({State.SHADOW, State.CANARY, State.LIVE, State.AWAITING_APPR
 
 
 def due_days(state: RolloutState, now: datetime) -> list[date]:
-    """Event days to check: ended, served by this rollout, and not yet passed; a failed day is checked again while it is the newest.
+    """Event days to check: ended, served by this rollout, and not yet passed; a failed one while it is the newest.
 
     A missing day is a failure, so days without rows are checked as well.
     """

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from staged_rollout.operations.look import gather
-
 from staged_rollout.operations.decide import act_on, decide_on
 from staged_rollout.operations.journal import load
+from staged_rollout.operations.look import gather
 from staged_rollout.policy import Action, Decision
 from staged_rollout.ports import Platform
 from staged_rollout.state import Actor

@@ -1,7 +1,7 @@
 """decide(spec, state, evidence) -> Decision: pure, total, and explains itself with numbers.
 
-Precedence: harm > futility > efficacy. Nothing here reads a clock, a file or a network: the same five hashes (specification, ledger
-prefix, evidence, time, code) give the same bytes.
+Precedence: harm > futility > efficacy. Nothing here reads a clock, a file or a network: the same five hashes
+(specification, ledger prefix, evidence, time, code) give the same bytes.
 """
 
 from __future__ import annotations
@@ -75,10 +75,9 @@ def _harm(state: RolloutState, evidence: Evidence) -> Decision | None:
                 f"look {look.slot}: {state.spec.success.metric} is worse by {abs(look.success.estimate or 0.0):.2%}, "
                 f"z {look.success.z:.2f} <= {-look.harm.z:.2f} (harm bound)"
             )
-        if evidence.bake is not None and evidence.bake.alarm:
-            reasons.append(
-                f"worse than the holdback while baking: log e {evidence.bake.log_e:.2f} >= {evidence.bake.threshold_log:.2f}"
-            )
+        bake = evidence.bake
+        if bake is not None and bake.alarm:
+            reasons.append(f"worse than the holdback while baking: log e {bake.log_e:.2f} >= {bake.threshold_log:.2f}")
     if state.state is not State.REGISTERED and evidence.quality.failed_in_a_row >= QUALITY_FAILURES:
         reasons.append(
             f"quality failed on {evidence.quality.failed_in_a_row} event days in a row (limit {QUALITY_FAILURES}): "

@@ -10,8 +10,9 @@ from staged_rollout.state import LookKind, PlannedLook, RolloutState, State
 def due_look(state: RolloutState, now: datetime, batch: int) -> PlannedLook | None:
     """The look to take now, or None.
 
-    A slot that was planned is returned as it was planned (its cut-off does not move). Of several slots that have passed, only the
-    newest is taken: a missed look spends no alpha, and a late efficacy look uses the information that there is. None is taken while held or awaiting approval.
+    A slot that was planned is returned as it was planned (its cut-off does not move). Of several slots that have
+    passed, only the newest is taken: a missed look spends no alpha, and a late efficacy look uses the information that
+    there is. None is taken while held or awaiting approval.
 
     Args:
         state: The rollout.

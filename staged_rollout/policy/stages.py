@@ -81,8 +81,9 @@ def shadow(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tu
         matured = not shut and figures.requests >= rules.min_requests
         if matured and mde is not None and upper is not None and upper < mde:
             return keep(
-                f"it cannot win: at most {upper:.2%} of units get another answer (97.5% limit, {figures.units_disagreeing:,} "
-                f"of {figures.units:,}), and the smallest effect worth having is {mde:.2%}",
+                f"it cannot win: at most {upper:.2%} of units get another answer (97.5% limit, "
+                f"{figures.units_disagreeing:,} of {figures.units:,}), and the smallest effect worth having is "
+                f"{mde:.2%}",
                 flip=(f"an MDE below {upper:.2%}",),
             )
         if figures.requests < rules.min_requests:
@@ -105,8 +106,8 @@ def shadow(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tu
     assert figures is not None  # noqa: S101 - shut is not empty otherwise; for the type checker
     return forward(
         State.CANARY,
-        f"shadow served {time}: {figures.requests:,} requests, agreement {figures.agreement:.1%} (asked {rules.agreement:.1%}), "
-        f"{figures.completeness:.1%} captured, quality passed",
+        f"shadow served {time}: {figures.requests:,} requests, agreement {figures.agreement:.1%} "
+        f"(asked {rules.agreement:.1%}), {figures.completeness:.1%} captured, quality passed",
         step=1,
     )
 
@@ -216,7 +217,8 @@ def promoting(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds:
     shut.extend(_quality_shut(evidence))
     if shut or holds:
         return stay(tuple(shut) or ("this step's gates are open",), holds)
-    reason = f"{rules.share:.0%} served {served(state, evidence.as_of)}, endpoint in service at its weights"
+    time = f" served {served(state, evidence.as_of)}" if rules.for_ else ""
+    reason = f"{rules.share:.0%} of units{time}, endpoint in service at its weights"
     if state.step < len(steps):
         return forward(State.PROMOTING, reason, step=state.step + 1)
     return forward(State.BAKING, reason)

@@ -61,7 +61,6 @@ class SourceClaim:
 
     Attributes:
         source: The file's name.
-        version: Its version when the range was read.
         generation: 0 at first; grows by one each time the file was found replaced and read again from its start.
         from_byte: First byte of the range (decompressed).
         to_byte: First byte after it.
@@ -70,7 +69,6 @@ class SourceClaim:
     """
 
     source: str
-    version: str
     generation: int
     from_byte: int
     to_byte: int
@@ -106,6 +104,10 @@ class LakeWriter(Protocol):
         """The last claim of every source file."""
         ...
 
+    def versions(self) -> Mapping[str, str]:
+        """The version of every source file that a finished run has read to its end."""
+        ...
+
     def claims(self, source: str, generation: int) -> list[SourceClaim]:
         """All claims of one generation of one file, in order of bytes."""
         ...
@@ -130,11 +132,14 @@ class LakeWriter(Protocol):
         """
         ...
 
-    def finish(self) -> None:
-        """End the run: its newest event times become the watermarks.
+    def finish(self, versions: Mapping[str, str]) -> None:
+        """End the run: its newest event times become the watermarks, and what it has read needs no look until it changes.
 
         A run that is killed before is carried on by the next one, which judges lateness by the same watermarks, so that
         the order and size of batches change nothing.
+
+        Args:
+            versions: Source file to the version that was read to its end.
         """
         ...
 

@@ -19,7 +19,7 @@ from staged_rollout.spec.home import Home
 
 
 class Platform(Protocol):
-    """One environment's parts behind their ports. Each is opened at its first use: a rollback must not wait for a lake."""
+    """One environment's parts behind their ports, each opened at its first use: a rollback must not wait for a lake."""
 
     @property
     def environment(self) -> EnvironmentSpec:

@@ -93,8 +93,9 @@ def _look_page(event: Event, state: RolloutState, events: list[Event]) -> tuple[
     heading = title(f"{event.rollout} look {slot}: {_action(payload)}, {clause}")
     plot = boundary_plot(plotted(events, event.seq), f"{event.rollout}, {state.spec.success.metric}: look {slot}")
     information = float(event.payload["information"])
+    kind = one_line(event.payload["kind"])
     summary = (
-        f"{event.payload['kind']} look at {share(information, 0)} of the planned information; rows up to "
+        f"{kind.capitalize()} look at {share(information, 0)} of the planned information; rows up to "
         f"{moment(_cut_off(look, event))}"
     )
     blocks = [

@@ -18,7 +18,7 @@ from staged_rollout.state.events import (
     digest,
     event_hash,
 )
-from staged_rollout.state.fold import apply, fold, from_payload, stage_label, to_payload
+from staged_rollout.state.fold import AMENDABLE, apply, fold, from_payload, stage_label, to_payload
 from staged_rollout.state.model import (
     EXPOSED,
     TERMINAL,
@@ -40,6 +40,7 @@ from staged_rollout.state.model import (
 )
 
 __all__ = [
+    "AMENDABLE",
     "EXPOSED",
     "GENESIS",
     "TERMINAL",

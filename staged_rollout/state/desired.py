@@ -34,7 +34,7 @@ class DesiredVariant:
 
 @dataclass(frozen=True)
 class DesiredEndpoint:
-    """Production variants whose weights sum to 1, and a shadow beside exactly one of them (its weight: the share of requests copied)."""
+    """Production variants whose weights sum to 1; a shadow beside exactly one of them, weighing the share it copies."""
 
     production: tuple[DesiredVariant, ...]
     shadow: DesiredVariant | None
@@ -70,7 +70,8 @@ def candidate_share(state: RolloutState) -> float:
 def desired(state: RolloutState) -> Desired:
     """The target of a state.
 
-    Endpoint weights stay champion 1, candidate 0 until PROMOTING, so that callers outside the router never meet the candidate before.
+    Endpoint weights stay champion 1, candidate 0 until PROMOTING, so that callers outside the router never meet the
+    candidate before.
     """
     champion = VariantRef(name=state.champion.variant, version=state.champion.version)
     candidate = VariantRef(name=state.candidate.variant, version=state.candidate.version)

@@ -29,6 +29,7 @@ class EventType(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     NOTED = "noted"
+    AMENDED = "amended"
     INTENDED = "intended"
     OBSERVED = "observed"
     SETTLED = "settled"

@@ -32,6 +32,9 @@ from staged_rollout.state.model import (
 
 T = TypeVar("T")
 
+AMENDABLE = frozenset({"owner", "notify", "freeze"})
+"""Keys of the rollout file that a running rollout follows."""
+
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {
     kind: TypeAdapter(kind) for kind in (Candidate, Champion, Plan, BoundRecord, PlannedLook)
 }
@@ -165,6 +168,7 @@ def _look_taken(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> Ro
         efficacy=from_payload(BoundRecord, payload["efficacy"]) if payload["efficacy"] else None,
         harm=from_payload(BoundRecord, payload["harm"]) if payload["harm"] else None,
         evidence_hash=payload["evidence_hash"],
+        insufficient=payload.get("insufficient", ""),
     )
     return replace(state, looks=(*state.looks, taken), planned=None)
 
@@ -215,6 +219,15 @@ def _answered(state: RolloutState, event: Event, payload: Mapping[str, Any]) -> 
 
 def _noted(state: RolloutState, _: Event, __: Mapping[str, Any]) -> RolloutState:
     return state
+
+
+def _amended(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> RolloutState:
+    """Owner, notify and freeze follow the file while a rollout runs; nothing else does, and the stored hash stays."""
+    unknown = payload.keys() - AMENDABLE
+    if unknown:
+        raise ValueError(f"{', '.join(sorted(unknown))} cannot be amended, only {', '.join(sorted(AMENDABLE))}")
+    spec = RolloutSpec.model_validate({**state.spec.model_dump(mode="json"), **payload})
+    return replace(state, spec=spec)
 
 
 def _intended(state: RolloutState, event: Event, payload: Mapping[str, Any]) -> RolloutState:
@@ -273,6 +286,7 @@ _HANDLERS: dict[EventType, Callable[[RolloutState, Event, Mapping[str, Any]], Ro
     EventType.APPROVED: _answered,
     EventType.REJECTED: _answered,
     EventType.NOTED: _noted,
+    EventType.AMENDED: _amended,
     EventType.INTENDED: _intended,
     EventType.OBSERVED: _observed,
     EventType.SETTLED: _settled,

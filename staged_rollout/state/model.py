@@ -46,8 +46,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.KEPT_CHAMPION: frozenset(),
     State.CANCELLED: frozenset(),
 }
-"""From each state, the states that may follow. A rollback passes through ROLLING_BACK, also out of shadow, so that the endpoint is
-cleaned up before the rollout ends."""
+"""From each state, the states that may follow. A rollback passes through ROLLING_BACK, also out of shadow, so that the
+endpoint is cleaned up before the rollout ends."""
 
 
 class HoldReason(StrEnum):
@@ -103,7 +103,7 @@ class Plan:
         mde: Absolute, in the metric's units.
         n_eff_max: Planned 1 / (1/n_T + 1/n_C) at t = 1, in units.
         inflation: The design's inflation factor R.
-        latency_grid_ms: Ascending thresholds around the champion's p95, or empty when no p95 guardrail is set or no latency was logged.
+        latency_grid_ms: Ascending thresholds around the champion's p95; empty when no latency was logged.
         slots: Planned looks, as time after LIVE began; every one tests harm.
         efficacy: The slots that also test efficacy.
         last: The slot at which the look is final whatever its information.
@@ -142,7 +142,10 @@ class PlannedLook:
 
 @dataclass(frozen=True)
 class TakenLook:
-    """A look that was taken. `efficacy` is None at a harm-only look; `z` is None when data was insufficient."""
+    """A look that was taken.
+
+    `efficacy` is None at a harm-only look; both bounds are None when the data was `insufficient` (why, or "").
+    """
 
     slot: int
     kind: LookKind
@@ -152,11 +155,12 @@ class TakenLook:
     efficacy: BoundRecord | None
     harm: BoundRecord | None
     evidence_hash: str
+    insufficient: str = ""
 
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One stay in a state. `effective_at` is when its assignment document was published; time served counts from there."""
+    """One stay in a state. Time served counts from `effective_at`, when its assignment document was published."""
 
     state: State
     step: int
@@ -206,8 +210,8 @@ class RolloutState:
         rollout: Its id.
         seq: The last event's number.
         prefix_hash: The last event's hash: names the whole prefix.
-        spec: The resolved spec of REGISTERED; owner, notify and freeze may be amended by later notes only.
-        spec_hash: Its hash.
+        spec: The resolved spec of REGISTERED; only owner, notify and freeze are amended later.
+        spec_hash: Its hash as registered.
         state: Where it is.
         step: Canary or promote step, from 1; 0 elsewhere.
         ending: Where ROLLING_BACK leads.

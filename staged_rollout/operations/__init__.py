@@ -1,0 +1,1 @@
+"""What is done: use cases over ports only. The same operation serves a task, the command line and a notebook."""
