@@ -94,7 +94,8 @@ class Screen:
                 ending.reason,
             )
         # A file or a pipe has no width of its own: wide enough that a reason reads as a sentence.
-        self.console.print(table, width=None if self.console.is_terminal else 150)
+        wide = Console(highlight=False, width=150)
+        (self.console if self.console.is_terminal else wide).print(table)
 
 
 def _stage(state: RolloutState, *, shares: bool = True) -> str:

@@ -11,7 +11,7 @@ from tasks.platforms import platform_of
 
 @task(retries=2, retry_delay_seconds=2)
 def publish(rollout: str, environment: str) -> int:
-    """A markdown artifact for each look and decision since the last publication; a failing notifier never blocks."""
+    """A markdown artifact for each look and decision since the last one; a failing notifier or tracker never blocks."""
     platform = platform_of(environment)
     logger = get_run_logger()
     publications = unpublished(platform, rollout)
@@ -22,5 +22,11 @@ def publish(rollout: str, environment: str) -> int:
                 platform.notifier.send(publication.notification)
             except Exception as error:  # noqa: BLE001 - whatever a notifier raises, the rollout goes on
                 logger.warning("notification %s failed: %s", publication.notification.key, error)
+        if publication.look is not None:
+            name, figures = publication.look
+            try:
+                platform.tracker.record(rollout, name, figures, {"title": publication.title})
+            except Exception as error:  # noqa: BLE001 - as above
+                logger.warning("%s was not tracked: %s", name, error)
         mark_published(platform, rollout, publication.seq)
     return len(publications)

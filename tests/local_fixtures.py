@@ -36,7 +36,9 @@ def platform(model_registry: Home) -> Iterator[LocalPlatform]:
         update_seconds=UPDATE_SECONDS,
         slow={"churn/4": f"{SLOW_MS:g}ms"},
     ) as servers:
-        yield LocalPlatform(model_registry, servers)
+        opened = LocalPlatform(model_registry, servers)
+        yield opened
+        opened.close()
 
 
 _NUMBERS = itertools.count(1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from tests.aws_model import validate_everything
 FEATURES = ("minutes", "calls", "plan")
 ENCODINGS = {"plan": {"yes": 1.0, "no": 0.0}}
 CUSTOMER = {"minutes": 0.9, "calls": 3, "plan": "yes", "state": "KS"}
-UPDATE_SECONDS = 1.0
+UPDATE_SECONDS = 0.2
 SLOW_MS = 80.0
 PUBLISHED = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -55,16 +56,17 @@ def register_models(registry: MlflowRegistry) -> None:
     registry.register("churn", short, features=("minutes", "never_sent"))
 
 
-@dataclass(frozen=True)
+@dataclass
 class LocalPlatform:
     """Both servers, and clients of them."""
 
     home: Home
     servers: LocalServers
+    clients: dict[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def serving(self) -> SageMakerServing:
-        return SageMakerServing(endpoint_url=self.servers.endpoint_url)
+        return SageMakerServing(client=self.client("sagemaker"))
 
     @property
     def assignments(self) -> FileAssignments:
@@ -72,15 +74,13 @@ class LocalPlatform:
 
     def client(self, service: str) -> Any:
         """An unmodified boto3 client whose every request and answer is checked against AWS's own model."""
-        session = validate_everything(boto3.session.Session())
-        return session.client(
-            service,
-            endpoint_url=self.servers.endpoint_url,
-            region_name="us-east-1",
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        if service not in self.clients:
+            self.clients[service] = boto3_client(service, self.servers.endpoint_url)
+        return self.clients[service]
+
+    def close(self) -> None:
+        for client in self.clients.values():
+            client.close()
 
     def settle(self, target: EndpointTarget, deadline_s: float = 20.0) -> list[Applied]:
         """Apply until nothing is left to do; what each call answered."""
@@ -114,6 +114,18 @@ class LocalPlatform:
         self.assignments.publish(document, expected_epoch=epoch)
         time.sleep(4 * self.servers.router_poll_s)
         return document
+
+
+def boto3_client(service: str, url: str) -> Any:
+    """An unmodified boto3 client whose every request and answer is checked against AWS's own model."""
+    return validate_everything(boto3.session.Session()).client(
+        service,
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
 
 
 def read_lines(folder: Path) -> list[dict[str, Any]]:

@@ -77,7 +77,8 @@ class GreatExpectations:
         context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
         source = context.data_sources.add_pandas("staged_rollout")
         return {
-            name: source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name) for name in (ROWS, FIGURES)
+            name: source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
+            for name in (ROWS, FIGURES)
         }
 
 

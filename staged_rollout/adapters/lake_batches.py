@@ -166,10 +166,7 @@ class Batches:
         )
         connection.executemany(
             "INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                (c.source, c.generation, c.from_byte, c.to_byte, c.digest, c.lines, number)
-                for c in draft.claims
-            ],
+            [(c.source, c.generation, c.from_byte, c.to_byte, c.digest, c.lines, number) for c in draft.claims],
         )
         connection.executemany(
             "INSERT INTO books VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

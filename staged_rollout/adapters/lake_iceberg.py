@@ -162,7 +162,7 @@ class IcebergWriter:
         return self._batches.versions()
 
     def finish(self, versions: Mapping[str, str]) -> None:
-        """End the run: its newest event times become the watermarks, and what it has read needs no look until it changes.
+        """End the run: its newest event times become the watermarks, and what it read needs no look until it changes.
 
         Args:
             versions: Source file to the version that was read to its end.

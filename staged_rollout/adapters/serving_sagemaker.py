@@ -118,6 +118,11 @@ class SageMakerServing:
         self._resources.delete_unused(endpoint, None)
         return True
 
+    def close(self) -> None:
+        """Close connections; a client that was passed in is its owner's to close."""
+        if self._given is None and "_client" in self.__dict__:
+            self._client.close()
+
     @cached_property
     def _client(self) -> Any:
         if self._given is not None:

@@ -95,8 +95,13 @@ def _outcome(given: list[str]) -> int:
     options = given[: given.index("--")] if "--" in given else given
     as_json, debug = "--json" in options, "--debug" in options
     try:
-        code = get_command(app).main(given, prog_name="staged-rollout", standalone_mode=False)
+        command = get_command(app)
+        with command.make_context("staged-rollout", given) as context:
+            command.invoke(context)
         sys.stdout.flush()
+        return 0
+    except typer.Exit as ended:
+        return ended.exit_code
     except typer.TyperException as error:
         fault("UsageError", error.format_message(), "staged-rollout --help", SYNTAX, as_json=as_json)
         return SYNTAX
@@ -117,4 +122,3 @@ def _outcome(given: list[str]) -> int:
         text = f"{type(error).__name__}: {error}"
         fault("Defect", text, "a defect of this program: --debug shows where", 1, as_json=as_json)
         return 1
-    return code if isinstance(code, int) else 0

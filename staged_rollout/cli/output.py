@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +21,8 @@ from staged_rollout.report.inert import one_line
 
 WIDE = 10_000
 """Columns when nobody's terminal is at the other end: a line is a line, however long."""
+LEAST_CUT = 28
+"""Columns that a cut column keeps on a terminal, before others are left out."""
 
 
 def as_data(value: Any) -> Any:
@@ -63,27 +66,46 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, wide: s
     Args:
         header: Column names.
         rows: Cells; control characters are taken out here.
-        wide: The column that is cut when the terminal is too narrow; "" wraps the last one.
+        wide: The column that is cut to keep each row on one line; on a narrow terminal the columns at the right are
+            left out first. "": nothing is cut, and the last column goes on below.
     """
     console = _console(sys.stdout)
-    table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
-    if console.is_terminal:
-        from rich.box import ROUNDED
-
-        table = Table(box=ROUNDED)
-    for name in header:
-        last = name == header[-1] and not wide
-        table.add_column(
-            name, no_wrap=not last, overflow="fold" if last else "ellipsis", ratio=1 if name == wide else None
-        )
-    for row in rows:
-        table.add_row(*(Text(one_line(cell, WIDE)) for cell in row))
+    cells = [[one_line(cell, WIDE) for cell in row] for row in rows]
+    widths = [max(cell_len(cell) for cell in column) for column in zip(header, *cells, strict=True)]
+    cut = header.index(wide) if wide and console.is_terminal else None
+    shown = len(header) if cut is None else _fitting(widths, cut, console.width)
+    table = _table(framed=console.is_terminal)
+    for number, name in enumerate(header[:shown]):
+        if number == cut or (not wide and name == header[-1]):
+            table.add_column(name, no_wrap=number == cut, overflow="ellipsis" if number == cut else "fold")
+        else:
+            table.add_column(name, no_wrap=True, min_width=widths[number])
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row[:shown]))
     if console.is_terminal:
         console.print(table)
         return
     with console.capture() as drawn:
         console.print(table)
     say_lines(line.rstrip() for line in drawn.get().splitlines())
+
+
+def _fitting(widths: Sequence[int], cut: int, width: int) -> int:
+    """How many columns fit beside one another, the cut one counted at its least width."""
+    taken = 1
+    for number, longest in enumerate(widths):
+        taken += (min(longest, LEAST_CUT) if number == cut else longest) + 3
+        if taken > width:
+            return max(number, 1)
+    return len(widths)
+
+
+def _table(*, framed: bool) -> Table:
+    if not framed:
+        return Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    from rich.box import ROUNDED
+
+    return Table(box=ROUNDED)
 
 
 def print_error(error: StagedRolloutError, *, as_json: bool) -> None:

@@ -66,7 +66,7 @@ def settle(platform: Platform, rollout: str, actor: Actor, *, timeout_s: float |
         platform: Where the rollout lives.
         rollout: Its id.
         actor: Who acts.
-        timeout_s: Wall seconds, by default the environment's `settle_s`. Running out is no error: the next tick goes on.
+        timeout_s: Wall seconds, by default the environment's `settle_s`; running out is no error, the next tick goes on.
 
     Returns:
         The last step; `done` tells whether it is settled.

@@ -31,11 +31,18 @@ def freeze_plan(spec: RolloutSpec, evidence: Evidence) -> Plan:
             "LIVE cannot begin without a baseline", hint="set success.baseline, or wait for closed champion units"
         )
     mde = spec.success.mde.absolute(baseline.value)
-    target = baseline.value + (mde if spec.success.better == "higher" else -mde)
-    room = 1e-3
-    if not room <= target <= 1.0 - room:
-        target = min(max(target, room), 1.0 - room)
-        mde = abs(target - baseline.value)
+    sign = 1.0 if spec.success.better == "higher" else -1.0
+    # A champion at 96% leaves no room for 5 pp more: then the same difference is planned for on the other side, where
+    # there is room, so that the plan stays large enough to see harm of that size.
+    targets = (baseline.value + sign * mde, baseline.value - sign * mde)
+    target = next((rate for rate in targets if 0.0 < rate < 1.0), None)
+    if target is None or not 0.0 < baseline.value < 1.0:
+        raise StatisticsError(
+            f"baseline {baseline.value:.2%} and MDE {mde:.2%} leave no rate between 0 and 1 to plan for",
+            hint="set success.mde smaller",
+            baseline=baseline.value,
+            mde=mde,
+        )
     acting = sum(guardrail.action == "roll_back" for guardrail in spec.guardrails.values())
     power = 1.0 - (1.0 - spec.success.power) / (acting + 1)
     split = spec.stages.live.split[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from staged_rollout.evidence import Evidence
 from staged_rollout.ports import Notification, Platform
 from staged_rollout.report.look import event_markdown
 from staged_rollout.state import Event, EventType, RolloutState, State, fold
@@ -22,6 +23,7 @@ class Publication:
         title: One line.
         markdown: The whole.
         notification: For the people behind the rollout, or None when the event only deserves a page.
+        look: For the experiment tracker, the look's name and its figures; None for other events.
     """
 
     seq: int
@@ -29,6 +31,7 @@ class Publication:
     title: str
     markdown: str
     notification: Notification | None
+    look: tuple[str, dict[str, float]] | None
 
 
 def unpublished(platform: Platform, rollout: str) -> list[Publication]:
@@ -65,7 +68,30 @@ def _publication(event: Event, state: RolloutState, events: list[Event]) -> Publ
         title=title,
         markdown=markdown,
         notification=_notification(event, state, title, markdown),
+        look=_tracked(event),
     )
+
+
+def _tracked(event: Event) -> tuple[str, dict[str, float]] | None:
+    """A look's figures by name; those that are missing are left out."""
+    if event.type is not EventType.LOOK_TAKEN:
+        return None
+    look = Evidence.model_validate(event.payload["evidence"]).look
+    if look is None:
+        return None
+    success = look.success
+    figures: dict[str, float | None] = {
+        "information": look.information,
+        "z": success.z,
+        "estimate": success.estimate,
+        "efficacy_bound": look.efficacy.z if look.efficacy else None,
+        "harm_bound": -look.harm.z if look.harm else None,
+        "units_champion": float(success.n_champion),
+        "units_candidate": float(success.n_candidate),
+        "successes_champion": float(success.x_champion),
+        "successes_candidate": float(success.x_candidate),
+    }
+    return f"look-{look.slot}", {name: value for name, value in figures.items() if value is not None}
 
 
 def _notification(event: Event, state: RolloutState, title: str, markdown: str) -> Notification | None:

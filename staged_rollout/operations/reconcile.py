@@ -82,11 +82,12 @@ def endpoint_target(state: RolloutState) -> EndpointTarget:
 def assignment_target(
     platform: Platform, state: RolloutState, current: PublishedAssignment | None
 ) -> AssignmentDocument:
-    """The document that a state wants, with the epoch that would follow the one in force."""
+    """The document that a state wants, with an epoch above the one in force and all that the rollout has had."""
     routing = desired(state).routing
+    # A document that was lost and is published anew must not take an epoch that an earlier stay's rows carry.
     return AssignmentDocument(
         endpoint=state.spec.endpoint,
-        epoch=current.document.epoch + 1 if current else 1,
+        epoch=max(0, *state.epochs, current.document.epoch if current else 0) + 1,
         rollout=routing.rollout,
         stage=routing.stage,
         step=routing.step,
@@ -132,7 +133,7 @@ def _step(platform: Platform, state: RolloutState, actor: Actor, lease: Lease) -
     if not routed and (served or _routers_first(current, wanted)):
         _publish(platform, state, actor, lease, current, wanted)
         return Step(done=False, wait_s=0.0, did=f"published assignment {wanted.epoch}")
-    if routed and current is not None and state.stage.effective_at is None:
+    if routed and current is not None and current.document.epoch not in state.epochs_at(-1):
         write(platform, state, [_seen(current.document)], actor)
         return Step(done=False, wait_s=0.0, did=f"recorded assignment {current.document.epoch}")
     if not served:
@@ -153,8 +154,14 @@ def _step(platform: Platform, state: RolloutState, actor: Actor, lease: Lease) -
         write(platform, state, results, actor)
         return Step(done=False, wait_s=0.0, did="recorded the endpoint")
     if state.terminal:
-        return _settle(platform, state, actor)
+        return _settle(platform, state, actor, lease)
     return Step(done=True, wait_s=0.0, did="observed equals desired")
+
+
+def _unrecorded(state: RolloutState, document: AssignmentDocument) -> list[NewEvent]:
+    """A document of this rollout that the ledger does not know, before it is replaced: killed before it was recorded."""
+    unknown = document.rollout == state.rollout and document.epoch not in state.epochs
+    return [_seen(document)] if unknown else []
 
 
 def _routers_first(current: PublishedAssignment | None, wanted: AssignmentDocument) -> bool:
@@ -175,7 +182,9 @@ def _publish(
     wanted: AssignmentDocument,
 ) -> None:
     key = f"assignment:{wanted.epoch}"
-    after = write(platform, state, [intended("assignment", key, wanted.model_dump(mode="json"))], actor)
+    events = _unrecorded(state, current.document) if current else []
+    events.append(intended("assignment", key, wanted.model_dump(mode="json")))
+    after = write(platform, state, events, actor)
     lease.confirm(after)
     platform.assignments.publish(wanted, expected_epoch=current.document.epoch if current else None)
     write(platform, after, [_seen(wanted)], actor)
@@ -217,8 +226,11 @@ def _change_endpoint(
     return Step(done=False, wait_s=0.0 if applied is Applied.UNCHANGED else wait, did=f"endpoint change {applied}")
 
 
-def _settle(platform: Platform, state: RolloutState, actor: Actor) -> Step:
-    """Write back to the registry what became of the candidate, and give the endpoint up."""
+def _settle(platform: Platform, state: RolloutState, actor: Actor, lease: Lease | None = None) -> Step:
+    """Write back to the registry what became of the candidate, and give the endpoint up.
+
+    Without a lease nothing was ever served: the rollout was cancelled before it claimed its endpoint.
+    """
     if not state.terminal:
         raise ConflictError(
             f"{state.rollout} is {state.state} and no longer owns {state.spec.endpoint}",
@@ -226,6 +238,8 @@ def _settle(platform: Platform, state: RolloutState, actor: Actor) -> Step:
             rollout=state.rollout,
         )
     model = state.candidate.model
+    if lease is not None:
+        lease.confirm(state)
     if state.state is State.PROMOTED:
         platform.registry.set_champion(model, state.candidate.version)
         platform.registry.set_lifecycle(model, state.champion.version, "retired", state.rollout)
@@ -242,19 +256,25 @@ def restore_routing(platform: Platform, state: RolloutState, actor: Actor) -> Ro
     """
     for _ in range(10):
         current = platform.assignments.read(state.spec.endpoint)
+        if current is None:
+            return state
+        if current.document.rollout not in {None, state.rollout} and not owns_endpoint(platform, state):
+            return state  # this one has ended meanwhile, and the next one must not lose its routers
         wanted = assignment_target(platform, state, current)
-        if current is not None and not current.document.same_content(wanted):
+        document = current.document
+        if not document.same_content(wanted):
             try:
-                platform.assignments.publish(wanted, expected_epoch=current.document.epoch)
+                platform.assignments.publish(wanted, expected_epoch=document.epoch)
             except ConflictError:
                 continue
-        if state.stage.effective_at is None and current is not None:
-            document = wanted if not current.document.same_content(wanted) else current.document
-            try:
-                return write(platform, state, [_seen(document)], actor)
-            except StaleSequenceError:
-                return load(platform, state.rollout)
-        return state
+            document = wanted
+        seen = _unrecorded(state, current.document)
+        if document.epoch not in state.epochs_at(-1):
+            seen.append(_seen(document))
+        try:
+            return write(platform, state, seen, actor)
+        except StaleSequenceError:
+            return load(platform, state.rollout)
     raise ConflictError(
         f"{state.spec.endpoint}: ten other publications came first",
         hint="staged-rollout rollback again; see docs/runbook.md",

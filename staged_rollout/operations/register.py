@@ -73,7 +73,7 @@ def register(platform: Platform, spec: RolloutSpec, version: str, actor: Actor, 
     candidate = Candidate(spec.registry, version, model.reference, model.digest, variant_name(version))
     hours = sum(time.total_seconds() for _, time in stage_times(spec)) / 3600
     if spec.on_newer == "supersede":
-        _supersede(platform, spec, rollout, actor)
+        _supersede(platform, spec, version, actor)
     event = NewEvent(
         EventType.REGISTERED,
         {
@@ -121,10 +121,12 @@ def champion_of(platform: Platform, spec: RolloutSpec) -> Champion:
     return Champion(champion.version, champion.reference, serving[0].name)
 
 
-def _supersede(platform: Platform, spec: RolloutSpec, newer: str, actor: Actor) -> None:
+def _supersede(platform: Platform, spec: RolloutSpec, version: str, actor: Actor) -> None:
+    """Cancel what has not exposed anyone and is older; a version that was approved late takes no newer one's place."""
     for state in active(platform):
-        if state.spec.rollout == spec.rollout and state.state in {State.REGISTERED, State.SHADOW}:
-            cancel_before_exposure(platform, state, f"superseded by {newer}", actor)
+        older = state.spec.rollout == spec.rollout and int(state.candidate.version) < int(version)
+        if older and state.state in {State.REGISTERED, State.SHADOW}:
+            cancel_before_exposure(platform, state, f"superseded by {rollout_id(spec, version)}", actor)
 
 
 def poll(

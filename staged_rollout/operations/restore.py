@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from staged_rollout.errors import StaleSequenceError
 from staged_rollout.operations.journal import active, load
-from staged_rollout.operations.operate import roll_back
+from staged_rollout.operations.operate import ATTEMPTS, roll_back
 from staged_rollout.ports import Platform
 from staged_rollout.state import Actor, RolloutState, State
 
 
 def restore_champion(platform: Platform, rollout: str, reason: str, actor: Actor) -> RolloutState:
-    """Roll back, or bring the routers back to what an ended rollout wants; doing it again changes nothing."""
-    state = load(platform, rollout)
-    if state.terminal or state.state is State.REGISTERED:
-        return state
-    return roll_back(platform, state, reason, actor)
+    """Roll back, whatever else is written meanwhile; one that has ended or not begun stays. Again changes nothing.
+
+    Raises:
+        NotFoundError: no such rollout.
+        ConflictError: other processes were first at every attempt.
+    """
+    for attempt in range(ATTEMPTS):
+        state = load(platform, rollout)
+        if state.terminal or state.state is State.REGISTERED:
+            return state
+        try:
+            return roll_back(platform, state, reason, actor)
+        except StaleSequenceError:
+            if attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
 
 
 def blind(platform: Platform) -> list[tuple[RolloutState, str]]:

@@ -35,7 +35,8 @@ def holds_now(spec: RolloutSpec, state: RolloutState, evidence: Evidence) -> tup
             found[HoldReason.NO_TRAFFIC] = f"no call since {evidence.health.last_call_at}, limit {spec.capture_delay}"
         for signal in evidence.drift:
             if signal.breached:
-                found[HoldReason.DRIFT] = f"{signal.name}: PSI {signal.psi:.3f}, limit {signal.limit:g}"
+                psi = "unknown" if signal.psi is None else f"{signal.psi:.3f}"
+                found[HoldReason.DRIFT] = f"{signal.name}: PSI {psi}, limit {signal.limit:g}"
     if evidence.freeze:
         found[HoldReason.FREEZE] = f"freeze window {evidence.freeze}"
     if HoldReason.OPERATOR in state.holds:

@@ -21,11 +21,11 @@ def due_look(state: RolloutState, now: datetime, batch: int) -> PlannedLook | No
     """
     if state.state is not State.LIVE or state.plan is None:
         return None
-    if state.planned is not None:
-        return state.planned
     began = state.effective_at(State.LIVE)
     if began is None or state.held:
         return None
+    if state.planned is not None:
+        return state.planned
     plan = state.plan
     taken = state.looks[-1].slot if state.looks else 0
     passed = [number for number, after in enumerate(plan.slots, start=1) if began + after <= now and number > taken]

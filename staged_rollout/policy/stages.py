@@ -125,7 +125,7 @@ def canary(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tu
         for name, counts in (("champion", traffic.champion), ("candidate", traffic.candidate))
         if counts.units < spec.min_units
     )
-    shut.extend(_quality_shut(evidence))
+    shut.extend(_integrity_shut(evidence))
     last = state.step == len(steps)
     baseline = evidence.baseline
     if last and (
@@ -156,6 +156,8 @@ def live(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tupl
             return _no_answer(f"the final look could not be taken: {look.insufficient}", holds)
         return stay((f"{at}: no test, {look.insufficient}",), holds)
     if bound is None or z is None:
+        if look.kind == "final":
+            return _no_answer(f"the final {at} has no efficacy test", holds)
         harm = f"; harm bound {-look.harm.z:.2f} not reached" if look.harm else ""
         return stay((f"{at}: harm only, z {_number(z)}{harm}",), holds)
     if not look.crossed:
@@ -164,12 +166,7 @@ def live(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tupl
             return keep(f"no win at the final {sentence}", flip=(f"z of {bound.z:.2f} at this look",), holds=holds)
         return stay((sentence,), holds, (f"z of {bound.z:.2f} at this look",))
     sentence = f"{at}: z {z:.2f} >= {bound.z:.2f}"
-    unproven = [
-        f"{guardrail.name} not proven within its margin: z {_number(guardrail.z_non_inferiority)} < {bound.z:.2f}"
-        for guardrail in evidence.guardrails
-        if guardrail.acting and (guardrail.z_non_inferiority is None or guardrail.z_non_inferiority < bound.z)
-    ]
-    shut = (*unproven, *_quality_shut(evidence))
+    shut = (*_unproven(spec, evidence, bound.z), *_integrity_shut(evidence))
     if shut or holds:
         if look.kind == "final":
             return _no_answer(f"{sentence}, but " + "; ".join((*shut, *(d for _, d in holds))), holds)
@@ -194,8 +191,9 @@ def awaiting(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: 
     if approval is not None and approval.decision_seq == asking and approval.approved:
         if failed:
             return _no_answer("the approval lapsed: " + "; ".join(failed), holds)
-        if holds:
-            return stay((f"approved by {approval.actor}, held",), holds)
+        shut = _integrity_shut(evidence)
+        if shut or holds:
+            return stay((f"approved by {approval.actor}; waits", *shut), holds)
         return forward(State.PROMOTING, f"approved by {approval.actor}: {approval.reason}", step=1)
     return stay((f"waiting for {spec.decide.win.who} to approve decision {asking}",), holds)
 
@@ -214,7 +212,7 @@ def promoting(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds:
         shut.append(waiting)
     if not (evidence.platform.endpoint_as_desired and evidence.platform.routing_as_desired):
         shut.append(f"endpoint {evidence.platform.status}, not yet at {rules.share:.0%}")
-    shut.extend(_quality_shut(evidence))
+    shut.extend(_integrity_shut(evidence))
     if shut or holds:
         return stay(tuple(shut) or ("this step's gates are open",), holds)
     time = f" served {served(state, evidence.as_of)}" if rules.for_ else ""
@@ -231,7 +229,8 @@ def baking(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tu
         shut.append(waiting)
     if not evidence.platform.endpoint_as_desired:
         shut.append(f"endpoint {evidence.platform.status}")
-    shut.extend(_quality_shut(evidence))
+    shut.extend(_bake_shut(spec, evidence))
+    shut.extend(_integrity_shut(evidence))
     if shut or holds:
         return stay(tuple(shut) or ("the bake's gates are open",), holds)
     bake = evidence.bake
@@ -262,6 +261,32 @@ def _absolute_mde(spec: RolloutSpec, evidence: Evidence) -> float | None:
 def _quality_shut(evidence: Evidence) -> tuple[str, ...]:
     """Missing data is never a pass: a gate needs a checked day."""
     return ("no event day has been checked yet",) if evidence.quality.day is None else ()
+
+
+def _integrity_shut(evidence: Evidence) -> tuple[str, ...]:
+    """As `_quality_shut`; once people meet the candidate, a gate needs a sample-ratio test on the same snapshot too."""
+    return (*_quality_shut(evidence), *(() if evidence.srm else ("the sample ratio has not been tested yet",)))
+
+
+def _unproven(spec: RolloutSpec, evidence: Evidence, bound: float) -> tuple[str, ...]:
+    """Guardrails that act and are not shown to be within their margin at a look's bound; without figures, neither."""
+    z_of = {guardrail.name: guardrail.z_non_inferiority for guardrail in evidence.guardrails}
+    acting = [name for name, rule in spec.guardrails.items() if rule.action == "roll_back"]
+    found = [(name, z_of.get(name)) for name in acting]
+    return tuple(
+        f"{name} not proven within its margin: z {_number(z)} < {bound:.2f}"
+        for name, z in found
+        if z is None or z < bound
+    )
+
+
+def _bake_shut(spec: RolloutSpec, evidence: Evidence) -> tuple[str, ...]:
+    """No harm is only seen where outcomes are: a bake without any on either side has shown nothing."""
+    bake, holdback = evidence.bake, spec.stages.bake.holdback
+    counts = (bake.n_champion, bake.n_candidate) if bake else (0, 0)
+    if counts[1] > 0 and (counts[0] > 0 or not holdback):
+        return ()
+    return (f"closed units with an outcome: {counts[1]:,} of the candidate, {counts[0]:,} of the holdback",)
 
 
 def _no_answer(reason: str, holds: tuple[Hold, ...]) -> Decision:

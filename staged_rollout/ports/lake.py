@@ -133,7 +133,7 @@ class LakeWriter(Protocol):
         ...
 
     def finish(self, versions: Mapping[str, str]) -> None:
-        """End the run: its newest event times become the watermarks, and what it has read needs no look until it changes.
+        """End the run: its newest event times become the watermarks, and what it read needs no look until it changes.
 
         A run that is killed before is carried on by the next one, which judges lateness by the same watermarks, so that
         the order and size of batches change nothing.

@@ -130,6 +130,16 @@ def _noted(payload: Payload) -> str:
     return f"noted: {payload.get('text', '')}"
 
 
+def _amended(payload: Payload) -> str:
+    return "amended " + "; ".join(f"{key} to {_amendment(value)}" for key, value in payload.items())
+
+
+def _amendment(value: Any) -> str:
+    if isinstance(value, (list, tuple)):  # freeze windows
+        return ", ".join(f"{window['start']}/{window['end']}" for window in value) or "none"
+    return "none" if value is None else str(value)
+
+
 def _intended(payload: Payload) -> str:
     target = payload.get("target", {})
     if payload["effect"] == "assignment":
@@ -176,6 +186,7 @@ _SENTENCES: dict[EventType, Callable[[Payload], str]] = {
     EventType.APPROVED: _approved,
     EventType.REJECTED: _rejected,
     EventType.NOTED: _noted,
+    EventType.AMENDED: _amended,
     EventType.INTENDED: _intended,
     EventType.OBSERVED: _observed,
     EventType.SETTLED: _settled,

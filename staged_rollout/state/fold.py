@@ -237,21 +237,31 @@ def _intended(state: RolloutState, event: Event, payload: Mapping[str, Any]) -> 
 
 
 def _observed(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> RolloutState:
-    stages, key = state.stages, payload["key"]
+    key = payload["key"]
     if payload["result"].get("applied") == "started":  # accepted, not yet in service: the intent stays open
         return replace(state, attempts={**state.attempts, key: state.attempts.get(key, 0) + 1})
-    if payload["effect"] == "assignment" and payload["result"].get("stage") == stage_label(state.state):
-        last = stages[-1]
-        if last.effective_at is None:
-            stages = (
-                *stages[:-1],
-                replace(
-                    last,
-                    effective_at=datetime.fromisoformat(payload["result"]["published_at"]),
-                    epoch=int(payload["result"]["epoch"]),
-                ),
-            )
-    return replace(state, stages=stages, intents=tuple(i for i in state.intents if i.key != key))
+    seen = _published(state, payload["result"]) if payload["effect"] == "assignment" else state
+    return replace(seen, intents=tuple(i for i in state.intents if i.key != key))
+
+
+def _published(state: RolloutState, result: Mapping[str, Any]) -> RolloutState:
+    """After a document was seen in force: it is the present stay's, or that of one which was left meanwhile."""
+    label, step, last = result.get("stage"), result.get("step"), len(state.stages) - 1
+    stay = next((n for n in range(last, -1, -1) if _is_of(state.stages[n], label, step)), None)
+    # Only stays with a label have a document of their own; the champion's alone belongs to what ends the rollout.
+    if stay is None or (label is None and stay != last):
+        return state
+    epoch, record = int(result["epoch"]), state.stages[stay]
+    if epoch in state.epochs_at(stay):
+        return state
+    if record.epoch is not None:
+        return replace(state, again={**state.again, stay: (*state.again.get(stay, ()), epoch)})
+    record = replace(record, effective_at=datetime.fromisoformat(result["published_at"]), epoch=epoch)
+    return replace(state, stages=(*state.stages[:stay], record, *state.stages[stay + 1 :]))
+
+
+def _is_of(record: StageRecord, label: str | None, step: int | None) -> bool:
+    return stage_label(record.state) == label and (step is None or step == record.step)
 
 
 def _settled(state: RolloutState, _: Event, __: Mapping[str, Any]) -> RolloutState:

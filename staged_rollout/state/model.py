@@ -217,6 +217,7 @@ class RolloutState:
         ending: Where ROLLING_BACK leads.
         reason: Why the present state was entered, in a sentence with numbers.
         stages: Every stay, in order; the last is the present one.
+        again: Later epochs of a stay (by its index in `stages`) whose document was lost and published anew.
         holds: Reasons in force, each with since when and its detail.
         looks: Taken looks in order of slot.
         planned: A slot that was planned and not yet taken.
@@ -244,6 +245,7 @@ class RolloutState:
     ending: State | None = None
     reason: str = ""
     stages: tuple[StageRecord, ...] = ()
+    again: dict[int, tuple[int, ...]] = field(default_factory=dict)
     holds: dict[HoldReason, tuple[datetime, str]] = field(default_factory=dict)
     plan: Plan | None = None
     looks: tuple[TakenLook, ...] = ()
@@ -282,10 +284,21 @@ class RolloutState:
     def epochs_of(self, state: State, step: int | None = None) -> tuple[int, ...]:
         """The published epochs of a state's stays (of one step, if named): what tells a row's stage."""
         return tuple(
-            record.epoch
-            for record in self.stages
-            if record.state is state and record.epoch is not None and (step is None or record.step == step)
+            epoch
+            for stay, record in enumerate(self.stages)
+            if record.state is state and (step is None or record.step == step)
+            for epoch in self.epochs_at(stay)
         )
+
+    def epochs_at(self, stay: int) -> tuple[int, ...]:
+        """The published epochs of one stay, by its index in `stages` (-1 is the present one)."""
+        epoch = self.stages[stay].epoch
+        return () if epoch is None else (epoch, *self.again.get(stay % len(self.stages), ()))
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """All published epochs, in order."""
+        return tuple(epoch for stay in range(len(self.stages)) for epoch in self.epochs_at(stay))
 
     def effective_at(self, state: State) -> datetime | None:
         """When a state's first document was published."""

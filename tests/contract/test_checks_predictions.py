@@ -107,7 +107,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "columns", "facts"), FAULTS, ids=[f"{n}-{fault[0]}" for n, fault in enumerate(FAULTS)])
+@pytest.mark.parametrize(
+    ("name", "columns", "facts"), FAULTS, ids=[f"{n}-{fault[0]}" for n, fault in enumerate(FAULTS)]
+)
 def test_a_planted_fault_is_caught_by_its_expectation_alone(checks, name, columns, facts):
     report = checks.run("predictions", table(columns), {**FACTS, **facts})
 
@@ -140,7 +142,10 @@ def test_at_the_bound_passes(checks, columns, facts):
 
 
 def test_absent_facts_drop_their_expectations(checks):
-    facts = {key: FACTS[key] for key in ("day", "variants", "epochs")} | {"rows_yesterday": None, "capture_completeness": None}
+    facts = {key: FACTS[key] for key in ("day", "variants", "epochs")} | {
+        "rows_yesterday": None,
+        "capture_completeness": None,
+    }
 
     assert 11 == len(checks.run("predictions", table(clean()), facts).results)
 

@@ -1,4 +1,4 @@
-"""The lake's promises: batches are atomic, readers use pins, one writer at a time, and a killed writer leaves nothing behind."""
+"""The lake's promises: batches are atomic, readers use pins, one writer at a time, a killed writer leaves nothing."""
 
 from __future__ import annotations
 
@@ -274,7 +274,11 @@ def write_logs(root, first, count):
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for number in range(first, first + count):
-        record = {key: value for key, value in row(f"r{number}").items() if key not in {"source", "line", "event_date", "endpoint"}}
+        record = {
+            key: value
+            for key, value in row(f"r{number}").items()
+            if key not in {"source", "line", "event_date", "endpoint"}
+        }
         record |= {"timestamp": NOW.isoformat(), "features": {}, "unit_id": f"u{number}"}
         lines.append(json.dumps(record))
         if number % 5 == 0:
@@ -284,7 +288,9 @@ def write_logs(root, first, count):
 
 
 def run_ingest(root, step=0):
-    return subprocess.run([sys.executable, "-c", INGEST, str(root), str(step)], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", INGEST, str(root), str(step)], capture_output=True, text=True, check=False
+    )
 
 
 def check_exact(root, count):
@@ -308,7 +314,7 @@ def check_exact(root, count):
 def test_killed_at_every_step_of_a_commit_nothing_is_lost_or_doubled(tmp_path):
     """The law: a commit is all or nothing, wherever the process dies, and the next run goes on from there."""
     write_logs(tmp_path, 0, 20)
-    # Five batches of (predictions, quarantine, seal) or fewer: a kill at each of the first eight steps, one after the other.
+    # A batch has three steps here (predictions appended, quarantine appended, sealed): kill after each, in two batches.
     outcomes = []
     for step in (1, 2, 3, 1, 2, 4, 5, 1):
         write_logs(tmp_path, 20 * (len(outcomes) + 1), 20)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import time
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local_platform import CUSTOMER, UPDATE_SECONDS, LocalPlatform, eventually, variant
+from tests.local_platform import LocalPlatform, eventually, variant
 
 pytest_plugins = ("tests.local_fixtures",)
 
@@ -54,50 +52,6 @@ def refusal(call: Any, **parameters: Any) -> str:
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
     assert caught.value.response["Error"]["Code"] == "ValidationException"
     return str(caught.value.response["Error"]["Message"])
-
-
-def test_an_updating_endpoint_refuses_every_change_for_at_least_a_second_and_keeps_answering(
-    control: Any, platform: LocalPlatform
-):
-    """One change in flight per endpoint; callers are served by the old variants until the new ones are ready."""
-    runtime = platform.client("sagemaker-runtime")
-    name = "c-updating"
-    control.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[production("next", "m2", 1)])
-    control.update_endpoint(EndpointName="control", EndpointConfigName=name)
-    began = time.monotonic()
-    refusals = 0
-    while (told := control.describe_endpoint(EndpointName="control"))["EndpointStatus"] == "Updating":
-        weights = [{"VariantName": "champ", "DesiredWeight": 1.0}]
-        for call, more in (
-            (control.update_endpoint, {"EndpointConfigName": "c1"}),
-            (control.update_endpoint_weights_and_capacities, {"DesiredWeightsAndCapacities": weights}),
-            (control.delete_endpoint, {}),
-        ):
-            try:
-                message = refusal(call, EndpointName="control", **more)
-            except BaseException:
-                if control.describe_endpoint(EndpointName="control")["EndpointStatus"] == "Updating":
-                    raise
-                break
-            assert message.startswith('Cannot update in-progress endpoint "arn:aws:sagemaker:')
-            refusals += 1
-        assert told["EndpointConfigName"] == "c1"
-        assert told["PendingDeploymentSummary"]["EndpointConfigName"] == name
-        answer = runtime.invoke_endpoint(EndpointName="control", Body=body(), ContentType="application/json")
-        assert answer["InvokedProductionVariant"] in {"champ", "cand", "next"}
-        if time.monotonic() - began < UPDATE_SECONDS * 0.9:
-            assert answer["InvokedProductionVariant"] != "next"
-        time.sleep(0.02)
-    assert time.monotonic() - began >= 1.0
-    assert refusals >= 3
-    assert in_service(control)["EndpointConfigName"] == name
-    control.update_endpoint(EndpointName="control", EndpointConfigName="c1")
-    in_service(control)
-    control.delete_endpoint_config(EndpointConfigName=name)
-
-
-def body() -> bytes:
-    return json.dumps(CUSTOMER).encode()
 
 
 def test_weights_are_relative_float32_and_stay_where_they_are_left_out(control: Any):

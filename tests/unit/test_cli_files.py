@@ -14,6 +14,12 @@ from staged_rollout.spec.model import RolloutSpec
 CHURN = Path(__file__).parents[2] / "configs" / "rollouts" / "churn.yaml"
 
 
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STAGED_ROLLOUT_ENVIRONMENT", "STAGED_ROLLOUT_CONFIGS"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def outcome(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of one command."""
     with pytest.raises(SystemExit) as ended:

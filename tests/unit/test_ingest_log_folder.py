@@ -46,7 +46,12 @@ def test_place_says_kind_endpoint_and_variant(name, expected):
 
 
 def test_lists_by_name_and_leaves_other_files_alone(home):
-    for name in ("logs/outcomes/b/2.jsonl", "logs/outcomes/b/1.jsonl.gz", "logs/notes.txt", "capture/b/v1/1/2/3/4/c.jsonl"):
+    for name in (
+        "logs/outcomes/b/2.jsonl",
+        "logs/outcomes/b/1.jsonl.gz",
+        "logs/notes.txt",
+        "capture/b/v1/1/2/3/4/c.jsonl",
+    ):
         write(home, name)
 
     files = LogFolder(home).list()
@@ -105,7 +110,9 @@ def test_reads_compressed_files_by_decompressed_offset(home):
     assert max(len(chunk) for chunk in chunks) <= 1 << 20
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"aa\n" * 1000)[:-9], b"not gzip", gzip.compress(b"aa\n")[:-8] + b"12345678"])
+@pytest.mark.parametrize(
+    "content", [gzip.compress(b"aa\n" * 1000)[:-9], b"not gzip", gzip.compress(b"aa\n")[:-8] + b"12345678"]
+)
 def test_a_broken_compressed_file_is_said_to_be_one(home, content):
     write(home, "logs/outcomes/b/1.jsonl.gz", content)
     file = LogFolder(home).list()[0]

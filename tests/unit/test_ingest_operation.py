@@ -105,7 +105,9 @@ def verdicts(report):
 
 
 def test_every_line_of_every_kind_is_accounted_for(house):
-    house.write(PREDICTIONS, b"\xef\xbb\xbf" + prediction("r1") + b"\r\n" + prediction("r2") + b"junk\n" + prediction("r1"))
+    house.write(
+        PREDICTIONS, b"\xef\xbb\xbf" + prediction("r1") + b"\r\n" + prediction("r2") + b"junk\n" + prediction("r1")
+    )
     house.write(OUTCOMES, outcome("c-1") + b"\n" + outcome("c-1") + outcome("c-1", value=0))
     house.write("capture/churn/v2/2026/03/02/12/a.jsonl", capture("e1"))
 
@@ -118,7 +120,9 @@ def test_every_line_of_every_kind_is_accounted_for(house):
     assert [0.0, 1.0] == house.rows("outcomes", "outcome")
     assert ["v2"] == house.rows("captures", "variant")
     assert [(f"{PREDICTIONS}", 4)] == house.rows("quarantine", "(source, line)")
-    assert [len(b"\xef\xbb\xbf" + prediction("r1") + b"\r\n" + prediction("r2"))] == house.rows("quarantine", '"offset"')
+    assert [len(b"\xef\xbb\xbf" + prediction("r1") + b"\r\n" + prediction("r2"))] == house.rows(
+        "quarantine", '"offset"'
+    )
     assert [b"junk"] == house.rows("quarantine", "raw")
     assert report.bytes == sum(file.size for file in LogFolder(house.home).list())
 
@@ -225,7 +229,9 @@ def test_duplicates_across_files_batches_and_runs(house):
 
 def test_a_capture_is_known_by_event_or_by_inference_and_per_variant(house):
     folder = "capture/churn/{}/2026/03/02/12/a.jsonl"
-    house.write(folder.format("v2"), capture("e1", "r1") + capture("e1", "r2") + capture("e2", "r1") + capture("e3", "r3"))
+    house.write(
+        folder.format("v2"), capture("e1", "r1") + capture("e1", "r2") + capture("e2", "r1") + capture("e3", "r3")
+    )
     house.write(folder.format("v1"), capture("e1", "r1"))
 
     assert (5, 3, 2, 0, 0, 0) == verdicts(house.ingest())

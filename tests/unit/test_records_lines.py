@@ -13,7 +13,11 @@ def split(chunks, offset=0):
 
 
 def test_lines_with_offsets_whatever_the_chunks():
-    for chunks in ([b"ab\n\ncd\r\nef"], [b"a", b"b\n", b"\nc", b"d\r", b"\ne", b"f"], [bytes([c]) for c in b"ab\n\ncd\r\nef"]):
+    for chunks in (
+        [b"ab\n\ncd\r\nef"],
+        [b"a", b"b\n", b"\nc", b"d\r", b"\ne", b"f"],
+        [bytes([c]) for c in b"ab\n\ncd\r\nef"],
+    ):
         lines, splitter = split(chunks, offset=10)
 
         assert [(10, 3, b"ab"), (13, 1, b""), (14, 4, b"cd\r")] == [(x.offset, x.size, x.content) for x in lines]

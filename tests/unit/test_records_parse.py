@@ -74,7 +74,11 @@ REFUSED = [
     ("null", b"null", "not an object but null"),
     ("two objects", line(PREDICTION) * 2, "more than one value on the line"),
     ("object and garbage", line(PREDICTION) + b"x", "more than one value on the line"),
-    ("duplicate key", TEXT.replace('"status": 200', '"status": 200, "status": 500').encode(), "duplicate key: 'status'"),
+    (
+        "duplicate key",
+        TEXT.replace('"status": 200', '"status": 200, "status": 500').encode(),
+        "duplicate key: 'status'",
+    ),
     ("duplicate key, escaped", b'{"a": 1, "\\u0061": 2}', "duplicate key: 'a'"),
     ("duplicate key, nested", TEXT.replace('{"plan"', '{"plan": 1, "plan"').encode(), "duplicate key: 'plan'"),
     (
@@ -152,7 +156,11 @@ ACCEPTED = [
     ("escaped letters", TEXT.replace("basic", "b\\u0061sic").encode(), {}),
     ("brackets in strings", line(PREDICTION, extra="[" * 100 + '\\"{'), {}),
     ("surrogate pair", TEXT.replace("basic", "\\ud83d\\ude00").encode(), {"features": '{"plan":"😀"}'}),
-    ("not enrolled", line(PREDICTION, rollout=None, assigned_variant=None), {"rollout": None, "assigned_variant": None}),
+    (
+        "not enrolled",
+        line(PREDICTION, rollout=None, assigned_variant=None),
+        {"rollout": None, "assigned_variant": None},
+    ),
     ("no unit", line(PREDICTION, unit_id=None), {"unit_id": None}),
     (
         "failed",

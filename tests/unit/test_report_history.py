@@ -74,6 +74,10 @@ SENTENCES = {
     (EventType.APPROVED, "approved"): ({"decision_seq": 41, "reason": "fine"}, "approved decision 41: fine"),
     (EventType.REJECTED, "rejected"): ({"decision_seq": 41, "reason": "no"}, "rejected decision 41: no"),
     (EventType.NOTED, "noted"): ({"text": "slow pages\nsince 02:00"}, "noted: slow pages since 02:00"),
+    (EventType.AMENDED, "amended"): (
+        {"notify": None, "owner": "risk", "freeze": [{"start": "2026-12-20", "end": "2027-01-03"}]},
+        "amended notify to none; owner to risk; freeze to 2026-12-20/2027-01-03",
+    ),
     (EventType.INTENDED, "routers"): (
         {"effect": "assignment", "key": "assignment:7", "target": ASSIGNMENT},
         "will publish assignment 7: v3 for 25.0% of units, 50.0% enrolled",

@@ -102,7 +102,9 @@ def tables(tmp_path):
 def test_header_names_purpose_parameters_grain_and_columns(name, tables):
     text = (lake_sql.sql_folder() / f"{name}.sql").read_text(encoding="utf-8")
     header = " ".join(line.removeprefix("--").strip() for line in text.splitlines() if line.startswith("--"))
-    parts = dict(re.findall(r"(Purpose|Parameters|Grain|Columns): (.*?)(?= (?:Parameters|Grain|Columns|uses): |$)", header))
+    parts = dict(
+        re.findall(r"(Purpose|Parameters|Grain|Columns): (.*?)(?= (?:Parameters|Grain|Columns|uses): |$)", header)
+    )
     bare = re.sub(r"\([^()]*\)", "", parts["Parameters"])
     answer = lake_sql.run(name, PARAMETERS, lambda _: [])
 
@@ -189,7 +191,10 @@ def test_exposure_is_the_first_row_of_a_unit_in_the_stage(tables):
     rows = sorted(tables.ask("exposures"), key=lambda row: row["unit_id"])
 
     assert [("u1", "v2", T0, "r2", "v1", True, 1.0), ("u2", "v1", T0 + 2 * DAY, "r4", "v1", False, 1.0)] == [
-        tuple(row[c] for c in ("unit_id", "assigned_variant", "exposed_at", "request_id", "variant", "fallback", "prediction"))
+        tuple(
+            row[c]
+            for c in ("unit_id", "assigned_variant", "exposed_at", "request_id", "variant", "fallback", "prediction")
+        )
         for row in rows
     ]
 
@@ -244,7 +249,9 @@ def test_traffic_counts_requests_units_errors_and_fallbacks(tables):
 
 
 def success(tables, **parameters):
-    return tables.by_variant("success_counts", "units", "closed", "with_outcome", "correct", "after_closure", **parameters)
+    return tables.by_variant(
+        "success_counts", "units", "closed", "with_outcome", "correct", "after_closure", **parameters
+    )
 
 
 def test_a_unit_closes_when_its_window_has_passed(tables):
@@ -370,7 +377,16 @@ def test_error_moments_are_over_unit_totals(tables):
     tables.serve("u2", "v2")
     tables.serve("u3", "v1", variant="v1", fallback=False)
     tables.serve("u4", "v2", variant="v1", fallback=True)
-    columns = ("units", "requests", "requests_squared", "errors", "errors_squared", "errors_requests", "error_units", "fallbacks")
+    columns = (
+        "units",
+        "requests",
+        "requests_squared",
+        "errors",
+        "errors_squared",
+        "errors_requests",
+        "error_units",
+        "fallbacks",
+    )
 
     expected = {"v1": (1, 1, 1, 0, 0, 0, 0, 0), "v2": (3, 5, 11, 2, 4, 6, 1, 1)}
     assert expected == tables.by_variant("guardrail_errors", *columns)

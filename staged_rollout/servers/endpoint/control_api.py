@@ -55,7 +55,8 @@ async def control(plane: ControlPlane, request: Request) -> Response:
         answer = await _operate(plane, request)
     except ControlError as error:
         return error.response()
-    headers = {"x-amzn-RequestId": str(uuid.uuid4())}
+    # Control calls are rare, and their clients are often dropped without being closed.
+    headers = {"x-amzn-RequestId": str(uuid.uuid4()), "Connection": "close"}
     return Response(json.dumps(answer), 200, headers, "application/x-amz-json-1.1")
 
 

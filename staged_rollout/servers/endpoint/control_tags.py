@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from staged_rollout.servers.endpoint.aws_errors import ControlError, arn
+from staged_rollout.adapters.resource_names import is_resource_name
+from staged_rollout.servers.endpoint.aws_errors import ControlError, ResourceKind, arn
 from staged_rollout.servers.endpoint.control_plane import ControlPlane
 from staged_rollout.servers.endpoint.shapes import AddTagsRequest, ListTagsRequest, Tag
 
 _LIMIT = 50
+_KINDS: tuple[ResourceKind, ...] = ("endpoint", "endpoint-config", "model")
 
 
 async def add_tags(plane: ControlPlane, request: AddTagsRequest) -> dict[str, Any]:
@@ -34,18 +36,15 @@ async def list_tags(plane: ControlPlane, request: ListTagsRequest) -> dict[str, 
     return {"Tags": [tag.model_dump(by_alias=True) for tag in _tags(plane, kind, name)]}
 
 
-def _place(resource_arn: str) -> tuple[str, str]:
-    kind, _, name = resource_arn.rpartition(":")[2].partition("/")
-    if kind == "endpoint" and resource_arn == arn("endpoint", name):
-        return kind, name
-    if kind == "endpoint-config" and resource_arn == arn("endpoint-config", name):
-        return kind, name
-    if kind == "model" and resource_arn == arn("model", name):
-        return kind, name
+def _place(resource_arn: str) -> tuple[ResourceKind, str]:
+    told, _, name = resource_arn.rpartition(":")[2].partition("/")
+    for kind in _KINDS:
+        if kind == told and resource_arn == arn(kind, name) and is_resource_name(name):
+            return kind, name
     raise ControlError(f"{resource_arn!r} is not the ARN of an endpoint, endpoint configuration or model here.")
 
 
-def _tags(plane: ControlPlane, kind: str, name: str) -> tuple[Tag, ...]:
+def _tags(plane: ControlPlane, kind: ResourceKind, name: str) -> tuple[Tag, ...]:
     match kind:
         case "endpoint":
             return plane.endpoint(name).tags

@@ -73,6 +73,7 @@ def create_app(settings: RouterSettings) -> FastAPI:
         documents.stop()
         tallies.flush()
         log.close()
+        calls.close()
 
     app = FastAPI(title="Staged Rollout router", lifespan=lifespan, openapi_url=None)
 

@@ -105,6 +105,10 @@ class EndpointCalls:
             failure = answer
         return Outcome(failure.status, asked.name, asked != assigned.variant, None, asked.version, failure.reason)
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
     def _ask(self, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]] | _Failure:
         from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
 

@@ -1,0 +1,144 @@
+"""Laws of lines, of their verdicts, and of reading files bit by bit."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from staged_rollout.adapters.lake_iceberg import IcebergLake
+from staged_rollout.adapters.log_folder import LogFolder
+from staged_rollout.errors import LineRejectedError
+from staged_rollout.operations.ingest import ingest
+from staged_rollout.records.json_line import json_object
+from staged_rollout.records.lines import LineSplitter
+from staged_rollout.records.parse import parse_capture, parse_outcome, parse_prediction, prediction_of
+from staged_rollout.spec.home import Home
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+NAME = "logs/outcomes/churn/labels.jsonl"
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+objects = st.dictionaries(texts, values, max_size=5)
+
+
+class FixedClock:
+    """A clock that stands still."""
+
+    simulated = True
+
+    def now(self):
+        return NOW
+
+    def wall(self):
+        return 0.0
+
+
+@given(objects, st.booleans())
+def test_what_json_writes_is_read_back_as_it_was(value, ascii_only):
+    """The law: nothing that is plain JSON is refused or changed."""
+    assert value == json_object(json.dumps(value, ensure_ascii=ascii_only).encode())
+
+
+@given(st.binary(max_size=200) | st.text(alphabet='{}[]":,\\ \tu0dntrue1e9.-', max_size=60).map(str.encode))
+def test_any_bytes_are_a_row_or_a_reason(content):
+    """The law: the parser is total; it never fails in another way than by naming a reason."""
+    for parse in (
+        lambda: parse_prediction(content, endpoint="e", pseudonym=str),
+        lambda: parse_outcome(content, endpoint="e", pseudonym=str),
+        lambda: parse_capture(content, endpoint="e", variant="v"),
+    ):
+        with pytest.raises(LineRejectedError) as caught:
+            parse()
+        assert caught.value.message
+
+
+@given(st.text(max_size=60) | st.text(alphabet='{}[]":, prediction01.e-', max_size=60))
+def test_any_output_is_a_number_or_none(output):
+    """The law: reading a model's answer is total and finite."""
+    found = prediction_of(output.encode("utf-8", "ignore").decode())
+
+    assert found is None or abs(found) <= 1.8e308
+
+
+@given(objects.filter(bool), st.data())
+def test_no_beginning_of_a_record_is_a_record(value, data):
+    """The law: a last line without its end may be taken when it is whole, since half of one never is."""
+    content = json.dumps(value).encode()
+    cut = data.draw(st.integers(0, len(content) - 1))
+
+    with pytest.raises(LineRejectedError):
+        json_object(content[:cut])
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=8))
+def test_lines_do_not_depend_on_chunks(content, cuts):
+    """The law: how a file arrives changes nothing of its lines, offsets and hashes."""
+    edges = sorted({0, len(content), *(min(cut, len(content)) for cut in cuts)})
+    chunks = [content[a:b] for a, b in pairwise(edges)]
+
+    def all_of(parts):
+        splitter = LineSplitter()
+        lines = [line for part in parts for line in splitter.feed(part)]
+        rest = splitter.rest()
+        return lines, rest, splitter.cut()
+
+    lines, rest, _ = whole = all_of([content])
+    assert whole == all_of(chunks)
+    assert content == b"".join(line.content + b"\n" for line in lines) + (rest.content if rest else b"")
+
+
+def line_of(kind, number):
+    record = {"unit_id": f"u{number}", "timestamp": NOW.isoformat(), "outcome": 1}
+    return {"row": json.dumps(record), "junk": f"junk {number}", "blank": " "}[kind]
+
+
+@settings(max_examples=12)
+@given(
+    st.lists(st.tuples(st.sampled_from(["row", "row", "junk", "blank"]), st.integers(0, 5)), min_size=1, max_size=12),
+    st.lists(st.floats(0, 1), max_size=4),
+    st.integers(1, 5),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_reading_bit_by_bit_ends_where_reading_at_once_does(kinds, cuts, rows_per_batch, line_end):
+    """The law: every line is counted once, whatever was there of the file at each run and however large batches are."""
+    content = "".join(line_of(*kind) + line_end for kind in kinds).encode()
+    expected = Counter(kind for kind, _ in kinds)
+    units = {number for kind, number in kinds if kind == "row"}
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder))
+        path = home.root / NAME
+        path.parent.mkdir(parents=True)
+        lake = IcebergLake(home)
+        for end in sorted({*(int(cut * len(content)) for cut in cuts), len(content)}):
+            path.write_bytes(content[:end])
+            report = ingest(logs=LogFolder(home), lake=lake, clock=FixedClock(), rows_per_batch=rows_per_batch)
+            assert report.balanced
+            assert () == report.findings
+        books = lake.books()
+        lake.close()
+
+    def total(name):
+        return sum(getattr(one, name) for one in books)
+
+    assert len(units) == total("accepted")
+    assert expected["row"] - len(units) == total("duplicates")
+    assert expected["junk"] == total("quarantined")
+    assert expected["blank"] == total("blank")
+    assert len(content) == total("bytes")
