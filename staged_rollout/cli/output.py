@@ -21,6 +21,8 @@ from staged_rollout.report.inert import one_line
 
 WIDE = 10_000
 """Columns when nobody's terminal is at the other end: a line is a line, however long."""
+FRAME = 3
+"""Columns that a frame takes beside each cell."""
 LEAST_CUT = 28
 """Columns that a cut column keeps on a terminal, before others are left out."""
 
@@ -76,8 +78,12 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, wide: s
     shown = len(header) if cut is None else _fitting(widths, cut, console.width)
     table = _table(framed=console.is_terminal)
     for number, name in enumerate(header[:shown]):
-        if number == cut or (not wide and name == header[-1]):
-            table.add_column(name, no_wrap=number == cut, overflow="ellipsis" if number == cut else "fold")
+        if number == cut:
+            beside = sum(width + FRAME for other, width in enumerate(widths[:shown]) if other != cut)
+            left = console.width - beside - FRAME - 1
+            table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=max(left, LEAST_CUT))
+        elif not wide and name == header[-1]:
+            table.add_column(name, overflow="fold")
         else:
             table.add_column(name, no_wrap=True, min_width=widths[number])
     for row in cells:
@@ -94,7 +100,7 @@ def _fitting(widths: Sequence[int], cut: int, width: int) -> int:
     """How many columns fit beside one another, the cut one counted at its least width."""
     taken = 1
     for number, longest in enumerate(widths):
-        taken += (min(longest, LEAST_CUT) if number == cut else longest) + 3
+        taken += (min(longest, LEAST_CUT) if number == cut else longest) + FRAME
         if taken > width:
             return max(number, 1)
     return len(widths)

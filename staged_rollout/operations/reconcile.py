@@ -159,7 +159,7 @@ def _step(platform: Platform, state: RolloutState, actor: Actor, lease: Lease) -
 
 
 def _unrecorded(state: RolloutState, document: AssignmentDocument) -> list[NewEvent]:
-    """A document of this rollout that the ledger does not know, before it is replaced: killed before it was recorded."""
+    """What is in force and the ledger does not know, before it is replaced: a run was killed before it recorded it."""
     unknown = document.rollout == state.rollout and document.epoch not in state.epochs
     return [_seen(document)] if unknown else []
 

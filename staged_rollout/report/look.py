@@ -189,8 +189,9 @@ def _decision_after(event: Event, events: list[Event]) -> Event | None:
 
 
 def _action(payload: Any) -> str:
-    action = one_line(payload.get("action", "taken"))
-    return f"{action} to {payload['to']}" if payload.get("to") else action
+    """The branch, and where it leads when its name does not say so."""
+    action, to = one_line(payload.get("action", "taken")), payload.get("to")
+    return f"{action} to {to}" if to and to != State.ROLLING_BACK else action
 
 
 def _cut_off(look: LookFigures | None, event: Event) -> Any:

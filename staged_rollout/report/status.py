@@ -67,7 +67,9 @@ class StatusRow:
             return "-"
         if self.bound is None:
             return f"z {self.z:.2f}"
-        return f"z {self.z:.2f} {'<' if self.z < self.bound else '>='} {self.bound:.2f}"
+        if self.bound_kind == "harm":
+            return f"z {self.z:.2f} {'<=' if self.z <= self.bound else '>'} {self.bound:.2f}"
+        return f"z {self.z:.2f} {'>=' if self.z >= self.bound else '<'} {self.bound:.2f}"
 
     @property
     def _ended(self) -> bool:

@@ -241,7 +241,9 @@ def _observed(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> Roll
     if payload["result"].get("applied") == "started":  # accepted, not yet in service: the intent stays open
         return replace(state, attempts={**state.attempts, key: state.attempts.get(key, 0) + 1})
     seen = _published(state, payload["result"]) if payload["effect"] == "assignment" else state
-    return replace(seen, intents=tuple(i for i in state.intents if i.key != key))
+    # Done: the same change, needed again later because somebody altered the endpoint by hand, counts from one.
+    attempts = {known: count for known, count in state.attempts.items() if known != key}
+    return replace(seen, intents=tuple(i for i in state.intents if i.key != key), attempts=attempts)
 
 
 def _published(state: RolloutState, result: Mapping[str, Any]) -> RolloutState:

@@ -226,7 +226,7 @@ class RolloutState:
         decisions: All that were written.
         approval: What was said of the newest decision that asked, or None.
         intents: Effects without a result.
-        attempts: How often each endpoint change was accepted in the present stay, by key.
+        attempts: How often each endpoint change was accepted in the present stay and not seen done since, by key.
         cost_usd: The forecast at registration, both variants.
         usd_per_hour: The same for each planned hour: what a running rollout is taken to spend.
         settled: Whether everything outside matches a terminal state, and the endpoint was released.

@@ -181,10 +181,7 @@ def test_a_servers_parent_may_die_by_sigkill(tmp_path, python: Callable[..., sub
         import sys
         from pathlib import Path
         from staged_rollout.adapters.local_servers import LocalServers
-        from staged_rollout.errors import RefusedError
-from staged_rollout.servers.endpoint.state import StateFile
-from staged_rollout.servers.simulated_time import HEADER
-from staged_rollout.spec.home import Home
+        from staged_rollout.spec.home import Home
 
         with LocalServers(Home(Path(sys.argv[1]))) as servers:
             print(*servers.pids.values(), flush=True)

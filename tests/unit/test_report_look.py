@@ -214,6 +214,15 @@ def test_a_look_shows_what_it_knew(rollouts: Any) -> None:
         assert piece in markdown
 
 
+def test_a_rollback_is_not_said_twice(rollouts: Any) -> None:
+    reason = "look 3: correct is worse by 2.86%, z -2.60 <= -2.50 (harm bound)"
+    builder = at_look(rollouts, look(z=-2.6), "roll back", [reason], to="ROLLING_BACK", ending="ROLLED_BACK")
+    title, markdown = page(builder, EventType.LOOK_TAKEN)
+
+    assert title == "churn-v3 look 3: roll back, z -2.60 <= -2.50 (harm bound)"
+    assert "Routers serve the champion alone." in markdown
+
+
 def test_the_plot_is_an_image_of_all_looks_so_far(rollouts: Any) -> None:
     builder = at_look(rollouts, look(), "continue", [CONTINUE])
     _, markdown = page(builder, EventType.LOOK_TAKEN)

@@ -53,7 +53,12 @@ def test_an_overdue_stage_has_no_days_left_not_negative_ones(rollouts: Any) -> N
 
 @pytest.mark.parametrize(
     ("kind", "z", "shown"),
-    [("efficacy", 1.25, "z 1.25 < 2.50"), ("final", 2.5, "z 2.50 >= 2.50"), ("harm", -1.0, "z -1.00 >= -2.50")],
+    [
+        ("efficacy", 1.25, "z 1.25 < 2.50"),
+        ("final", 2.5, "z 2.50 >= 2.50"),
+        ("harm", -1.0, "z -1.00 > -2.50"),
+        ("harm", -2.5, "z -2.50 <= -2.50"),
+    ],
 )
 def test_the_last_look_is_held_against_its_bound(rollouts: Any, kind: str, z: float, shown: str) -> None:
     status = row(rollouts().at(State.LIVE).plan_look(1, kind).take_look(1, kind, z))

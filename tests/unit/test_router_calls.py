@@ -36,6 +36,11 @@ def reply(status: int = 200, told: Any = GOOD, *, code: str = "", variant: str =
     return status, told if isinstance(told, bytes) else json.dumps(told).encode(), headers, delay
 
 
+def answered(variant: str, prediction: int, *, fallback: bool) -> Outcome:
+    version = variant.removeprefix("v")
+    return Outcome(200, variant, fallback=fallback, prediction=prediction, model_version=version, reason="")
+
+
 class Runtime:
     """A server whose replies are chosen by TargetVariant ("" when there is none), and what it was asked."""
 
@@ -109,7 +114,7 @@ FAILURES = {
 @pytest.mark.parametrize("failure", FAILURES)
 def test_however_the_candidate_fails_the_champion_answers(ask, runtime: Runtime, failure: str):
     outcome = ask(TREATED, v2=FAILURES[failure][0], v1=reply())
-    assert outcome == Outcome(200, "v1", True, 1, "1", "")
+    assert outcome == answered("v1", 1, fallback=True)
     assert runtime.asked == ["v2", "v1"], "one attempt each: the fallback is the retry"
 
 
@@ -131,13 +136,13 @@ def test_a_champion_that_fails_is_not_asked_twice(ask, runtime: Runtime):
 
 def test_a_champion_that_the_endpoint_does_not_know_is_replaced_by_whoever_answers(ask, runtime: Runtime):
     outcome = ask(CONTROL, v1=FAILURES["refused"][0], anyone=reply(told={"prediction": 0}, variant="v2"))
-    assert outcome == Outcome(200, "v2", True, 0, "2", "")
+    assert outcome == answered("v2", 0, fallback=True)
     assert runtime.asked == ["v1", ""]
 
 
 def test_without_a_target_none_is_named(ask, runtime: Runtime):
     outcome = ask(Assigned(CHAMPION, "churn-v2", None, target=False), anyone=reply())
-    assert outcome == Outcome(200, "v1", False, 1, "1", "")
+    assert outcome == answered("v1", 1, fallback=False)
     assert runtime.asked == [""]
 
 

@@ -301,6 +301,13 @@ def test_the_latest_outcome_in_the_window_counts(tables):
     )
 
 
+def test_an_outcome_before_the_exposure_is_not_the_exposures(tables):
+    tables.serve("u1")
+    tables.know(T0 - timedelta(microseconds=1), unit_id="u1")
+
+    assert {"v1": (1, 1, 0, 0, 0)} == success(tables)
+
+
 def test_after_the_window_only_the_first_outcome_counts(tables):
     tables.serve("u1")
     tables.know(T0 + 3 * DAY, 0.0, unit_id="u1")
