@@ -13,21 +13,18 @@ from tasks.registry import register_version
 
 @flow(name="register-candidate", flow_run_name="{rollout_file} v{version}")
 def register_candidate(
-    rollout_file: Annotated[
-        str,
-        Field(description="Name of a file in configs/rollouts, such as churn", pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$"),
-    ],
-    version: Annotated[str, Field(description="The registry's version number, such as 3", pattern=r"^[0-9]{1,9}$")],
-    environment: Annotated[str, Field(description="Name of a file in configs/environments")] = "local",
+    rollout_file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")],
+    version: Annotated[str, Field(pattern=r"^[0-9]{1,9}$")],
+    environment: str = "local",
 ) -> str:
     """Lint, plan, forecast the cost and record REGISTERED, once per version.
 
     Several events for one version change nothing.
 
     Args:
-        rollout_file: The rollout file's name.
-        version: The version's number.
-        environment: The environment's name.
+        rollout_file: Name of a file in configs/rollouts, such as churn.
+        version: The registry's version number, such as 3.
+        environment: Name of a file in configs/environments.
 
     Returns:
         The rollout's id.

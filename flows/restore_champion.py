@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
 from tasks.operate import restore
 
 
 @flow(name="restore-champion", flow_run_name="restore {rollout}")
-def restore_champion(
-    rollout: Annotated[str, Field(description="The rollout's id, such as churn-v3")],
-    reason: Annotated[str, Field(description="Why, in a sentence; recorded")] = "restored by hand",
-    environment: Annotated[str, Field(description="Name of a file in configs/environments")] = "local",
-) -> str:
+def restore_champion(rollout: str, reason: str = "restored by hand", environment: str = "local") -> str:
     """Roll back with nothing but the ledger, the assignments and the endpoint; doing it again changes nothing.
 
     Args:
-        rollout: The rollout's id.
-        reason: Why.
-        environment: The environment's name.
+        rollout: The rollout's id, such as churn-v3.
+        reason: Why, in a sentence; recorded.
+        environment: Name of a file in configs/environments.
 
     Returns:
         What the rollout is now.

@@ -90,6 +90,12 @@ class Batches:
             raise NotFoundError(f"batch {number} was never sealed; the newest is {self.head().number}", batch=number)
         return _batch(row)
 
+    def since(self, moment: datetime) -> list[Batch]:
+        """Batches sealed at or after a moment, in order."""
+        with self._open() as connection:
+            rows = connection.execute("SELECT number, at, snapshots FROM batches ORDER BY number").fetchall()
+        return [batch for batch in map(_batch, rows) if batch.at >= moment]
+
     def books(self, since_batch: int) -> list[FileBooks]:
         """Books of all batches after one, in order."""
         with self._open() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -155,6 +155,16 @@ class IcebergTables:
         if any(task.delete_files for task in tasks):
             raise DataError(f"snapshot {snapshot} of table {table} has delete files", hint="compact the table first")
         return sorted(_path(task.file.file_path) for task in tasks)
+
+    def expire(self, table: TableName, kept: Collection[int]) -> int:
+        """Forget all snapshots of a table but its present one and those kept; how many were forgotten."""
+        handle = self._load(table)
+        current = handle.current_snapshot()
+        stay = {*kept, current.snapshot_id} if current else set(kept)
+        old = [snapshot.snapshot_id for snapshot in handle.snapshots() if snapshot.snapshot_id not in stay]
+        if old:
+            handle.maintenance.expire_snapshots().by_ids(old).commit()
+        return len(old)
 
     def snapshot(self, table: TableName) -> int | None:
         """A table's current snapshot, pinned or not."""

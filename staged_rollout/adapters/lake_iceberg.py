@@ -6,7 +6,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from functools import cached_property
@@ -90,6 +90,20 @@ class IcebergLake:
     def unit_id(self, unit: str) -> str:
         """The keyed hash that stands for a unit in every table."""
         return unit_hash(self._unit_key, unit)
+
+    def forget(self, before: datetime, *, keep: Collection[int] = ()) -> int:
+        """Expire the snapshots of batches sealed before a moment; the newest batch and those named always stay.
+
+        Returns:
+            How many snapshots were expired.
+        """
+        with self.writer():
+            head = self._batches.head()
+            kept = [head, *self._batches.since(before), *(self._batches.batch(number) for number in sorted(set(keep)))]
+            return sum(
+                self._tables.expire(table, {pin for batch in kept if (pin := batch.snapshots.get(table)) is not None})
+                for table in TABLES
+            )
 
     @contextmanager
     def writer(self, *, wait_s: float = 30.0) -> Iterator[IcebergWriter]:

@@ -196,7 +196,7 @@ def running_servers(home: Home) -> RunFile:
     if told is None or not all(_is_alive(pid) for pid in told.pids.values()):
         raise PlatformError(
             f"no local servers are running for {home.root}",
-            hint="start them with `make demo`, or staged_rollout.adapters.local_servers.LocalServers",
+            hint="start them with `staged-rollout servers ROLLOUT_FILE`, or watch `make demo`",
             home=str(home.root),
         )
     return told

@@ -1,7 +1,8 @@
-"""Commands that do a flow's work without Prefect: register, serve, advance, sweep."""
+"""Commands that do a flow's work without Prefect: register, serve, advance, sweep; and the local servers."""
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +33,7 @@ IN_SERVICE = "in service"
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (register, serve, advance, sweep):
+    for command in (register, serve, advance, sweep, servers):
         app.command(command.__name__)(shared(command))
 
 
@@ -158,6 +159,35 @@ def sweep(session: Session, name: ActorOption = NOBODY) -> None:
             say("no rollout is running")
     if failed:
         raise failed[0][1]
+
+
+def servers(
+    session: Session,
+    rollout_file: FileArgument,
+    router_poll: Annotated[
+        float, typer.Option("--router-poll", metavar="SECONDS", min=0.05, help="Between reads of the assignment.")
+    ] = 5.0,
+) -> None:
+    """Run the local endpoint and router until Ctrl-C.
+
+    What they serve, and their logs, lie below the home folder: started again, they go on as they were. The router asks
+    the endpoint of the rollout file: POST /predict {"unit_id", "features"}.
+
+    JSON: {"endpoint_url", "router_url", "pids"}, printed once when both are ready.
+
+    Example: staged-rollout servers churn
+    """
+    from staged_rollout.adapters.local_servers import LocalServers
+
+    spec = load_rollout(find_rollout(rollout_file, session.configs), environment=session.environment)
+    simulated = session.platform.clock.simulated
+    running = LocalServers(session.home, endpoint=spec.endpoint, simulated_time=simulated, router_poll_s=router_poll)
+    with running:
+        if session.as_json:
+            print_json({"endpoint_url": running.endpoint_url, "router_url": running.router_url, "pids": running.pids})
+        else:
+            say(f"endpoint {running.endpoint_url}, router {running.router_url}/predict; Ctrl-C stops both")
+        threading.Event().wait()
 
 
 def _advanced(session: Session, done: Advanced) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from staged_rollout.operations.amend import amend_from_file
 from staged_rollout.operations.decide import act_on, decide_on
 from staged_rollout.operations.ingest import IngestReport, ingest
-from staged_rollout.operations.journal import active, load
+from staged_rollout.operations.journal import load
 from staged_rollout.operations.look import gather
 from staged_rollout.operations.reconcile import Step, reconcile
 from staged_rollout.operations.validate import validate
@@ -66,7 +66,7 @@ def settle(platform: Platform, rollout: str, actor: Actor, *, timeout_s: float |
         platform: Where the rollout lives.
         rollout: Its id.
         actor: Who acts.
-        timeout_s: Wall seconds, by default the environment's `settle_s`; running out is no error, the next tick goes on.
+        timeout_s: Wall seconds, by default the environment's `settle_s`. Running out is no error: a later tick goes on.
 
     Returns:
         The last step; `done` tells whether it is settled.
@@ -78,8 +78,3 @@ def settle(platform: Platform, rollout: str, actor: Actor, *, timeout_s: float |
         if step.done or platform.clock.wall() + step.wait_s > deadline:
             return step
         time.sleep(step.wait_s)
-
-
-def sweep(platform: Platform, actor: Actor) -> list[Advanced]:
-    """One tick of every rollout that has not ended, oldest first."""
-    return [advance(platform, state.rollout, actor) for state in active(platform)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -183,6 +183,16 @@ class Lake(Protocol):
 
     def unit_id(self, unit: str) -> str:
         """The keyed hash that stands for a unit in every table."""
+        ...
+
+    def forget(self, before: datetime, *, keep: Collection[int] = ()) -> int:
+        """Expire the snapshots of batches sealed before a moment; the newest batch and those named always stay.
+
+        Rows stay: what goes is the possibility to read the tables as they once were.
+
+        Returns:
+            How many snapshots were expired.
+        """
         ...
 
     def writer(self, *, wait_s: float = 30.0) -> AbstractContextManager[LakeWriter]:

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -366,3 +366,22 @@ def test_two_ingests_at_once_take_turns(tmp_path):
 
     assert [0, 0] == [process.returncode for process in both], answers
     check_exact(tmp_path, 40)
+
+
+def test_forgetting_keeps_the_newest_batch_and_those_that_are_pinned(lake):
+    batches = commit(lake, *(draft(f"r{number}", start=10 * number) for number in range(4)))
+    later = NOW + timedelta(days=1)
+
+    assert 2 == lake.forget(later, keep={batches[1].number})
+    assert ["r0", "r1", "r2", "r3"] == requests(lake)
+    assert ["r0", "r1"] == requests(lake, batches[1])
+    with pytest.raises(DataError, match="no longer has snapshot"):
+        requests(lake, batches[0])
+    assert 0 == lake.forget(later, keep={batches[1].number})
+
+
+def test_forgetting_leaves_batches_of_the_retention_time(lake):
+    batches = commit(lake, *(draft(f"r{number}", start=10 * number) for number in range(3)))
+
+    assert 0 == lake.forget(NOW)
+    assert ["r0"] == requests(lake, batches[0])

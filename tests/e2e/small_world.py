@@ -38,7 +38,7 @@ SEED = 7
 FIRST_DAY = datetime(2026, 3, 2, tzinfo=UTC)
 ENVIRONMENT = "small"
 ROUTER_POLL_S = 0.1
-CALLERS = 260
+CALLERS = 220
 REPEAT = 0.2
 NOON = timedelta(hours=12)
 DAY = timedelta(days=1)

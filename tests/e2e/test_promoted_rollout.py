@@ -3,25 +3,140 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterName
 
+from staged_rollout.operations.ingest import ingest
 from staged_rollout.state import EventType, State
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def state(small, promoted):
-    return small.state(promoted.rollout(2))
+def rollout(promoted):
+    return promoted.rollout(2)
 
 
-def test_it_is_promoted_and_settled(small, promoted, state):
+def test_it_is_promoted_and_settled(small, promoted, rollout):
+    state = small.state(rollout)
     assert State.PROMOTED is state.state
     assert state.settled
     assert () == state.intents
-    stages = ["SHADOW", "CANARY 1", "LIVE", "PROMOTING 1", "BAKING", "PROMOTED"]
-    assert stages == small.entered(promoted.rollout(2))
+    assert ["SHADOW", "CANARY 1", "LIVE", "PROMOTING 1", "BAKING", "PROMOTED"] == small.entered(rollout)
     assert small.platform.ledger.claim_of(promoted.endpoint) is None
+
+
+def test_the_win_was_a_crossing_of_the_bound(small, rollout):
+    """The decision that promoted is the one whose look crossed, and no look before it did."""
+    looks = [event.payload["evidence"]["look"] for event in small.events(rollout) if event.type is EventType.LOOK_TAKEN]
+    crossed = [look["efficacy"] is not None and look["success"]["z"] >= look["efficacy"]["z"] for look in looks]
+    assert [*[False] * (len(looks) - 1), True] == crossed
+    assert looks[-1]["information"] > 0
+
+
+def test_registry_and_endpoint_follow(small, promoted, rollout):
+    registry = small.platform.registry
+    assert "2" == registry.champion(promoted.name).version
+    assert "champion" == registry.version(promoted.name, "2").tags["lifecycle"]
+    assert "retired" == registry.version(promoted.name, "1").tags["lifecycle"]
+    served = small.served(promoted)
+    assert ["v2"] == [variant.name for variant in served.production]
+    assert served.shadow is None
+    document = small.platform.assignments.read(promoted.endpoint).document
+    assert (None, "v2", None) == (document.rollout, document.champion.name, document.candidate)
+
+
+def test_every_intent_was_followed_by_its_observation(small, rollout):
+    """Each outside effect is announced before, and recorded after."""
+    waiting = set()
+    for event in small.events(rollout):
+        if event.type is EventType.INTENDED:
+            waiting.add(event.payload["key"])
+        elif event.type is EventType.OBSERVED and event.payload["result"].get("applied") != "started":
+            assert event.payload["key"] in waiting
+    assert EventType.SETTLED is small.events(rollout)[-1].type
+
+
+def test_every_call_was_answered_and_logged_once(small, promoted):
+    rows = small.logged(promoted)
+    assert sorted(call.request_id for call in promoted.sent) == sorted(row["request_id"] for row in rows)
+    assert {200} == {row["status"] for row in rows}
+    assert not any(row["fallback"] for row in rows)
+    assert all(row["prediction"] in {0, 1} for row in rows)
+
+
+def test_nobody_changed_arm(small, promoted, rollout):
+    """From canary to the last look a unit has one arm; afterwards people only move over to the winner."""
+    stages = {stage.epoch: str(stage.state) for stage in small.state(rollout).stages if stage.epoch is not None}
+    arms = defaultdict(list)
+    for row in small.logged(promoted):
+        if row["rollout"] == rollout and row["assigned_variant"] is not None:
+            arms[row["unit_id"]].append((stages[row["epoch"]], row["assigned_variant"], row["variant"]))
+    assert len(arms) > 500
+    for story in arms.values():
+        tested = {arm for stage, arm, _ in story if stage in {"CANARY", "LIVE"}}
+        assert len(tested) <= 1
+        assigned = [arm for _, arm, _ in story]
+        assert assigned == sorted(assigned), "somebody went back to the champion"
+        assert all(arm == answered for _, arm, answered in story)
+
+
+def test_every_line_of_every_log_is_accounted_for(small, promoted):
+    """lines = accepted + duplicates + quarantined + late + blank, and lines are those of the files."""
+    rows = (small.home.logs / "predictions" / promoted.endpoint).rglob("*.jsonl")
+    first = next(iter(sorted(rows)))
+    good = first.read_bytes().splitlines()[0]
+    (first.parent / "again.jsonl").write_bytes(good + b'\n\n{"request_id": "cut sho\n  \n' + good + b"\n")
+    platform = small.platform
+    report = ingest(logs=platform.logs, lake=platform.lake, clock=platform.clock)
+    assert (5, 0, 2, 1, 0, 2) == (
+        report.lines,
+        report.accepted,
+        report.duplicates,
+        report.quarantined,
+        report.late,
+        report.blank,
+    )
+    names = ("lines", "accepted", "duplicates", "quarantined", "late", "blank")
+    lines, *parts = (sum(getattr(book, name) for book in platform.lake.books()) for name in names)
+    assert lines == sum(parts)
+    assert small.lines_on_disk() == lines
+
+
+def test_prefect_shows_every_branch_by_its_name(small, rollout):
+    """Runs of promote and of continue stand in Prefect's own database, and none that went another way."""
+
+    async def task_names():
+        async with get_client() as client:
+            flows = FlowRunFilter(name=FlowRunFilterName(any_=[rollout]))
+            runs = [
+                run
+                for offset in range(0, 2000, 200)
+                for run in await client.read_task_runs(flow_run_filter=flows, limit=200, offset=offset)
+            ]
+            return {run.name.split("-")[0] if run.name.startswith("take_look") else run.name for run in runs}
+
+    names = asyncio.run(task_names())
+    assert {"promote", "continue", "take_look"} <= names
+    assert set() == {"roll-back", "keep-champion", "hold"} & names
+
+
+def test_prefect_holds_one_markdown_artifact_for_each_look_and_decision(small, rollout):
+    async def artifacts():
+        async with get_client() as client:
+            keys = ArtifactFilter(key=ArtifactFilterKey(like_=f"{rollout}-"))
+            return await client.read_artifacts(artifact_filter=keys, limit=200)
+
+    found = asyncio.run(artifacts())
+    by_key = {artifact.key: artifact for artifact in found}
+    published = {EventType.LOOK_TAKEN, EventType.DECIDED, EventType.STAGE_ENTERED}
+    expected = {f"{rollout}-{event.seq}": event for event in small.events(rollout) if event.type in published}
+    assert set(expected) == set(by_key)
+    assert len(by_key) == len(found), "an event was published twice"
+    for key, event in expected.items():
+        assert "markdown" == by_key[key].type
+        if event.type is EventType.LOOK_TAKEN:
+            assert f"ook {event.payload['slot']}" in by_key[key].data

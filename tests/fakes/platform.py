@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -210,8 +213,45 @@ class FakePlatform:
         write(self, state, [NewEvent(EventType.LOOK_PLANNED, payload)], TICK)
         return taken
 
+    def copy(self, root: Path) -> FakePlatform:
+        """The same world on another folder; neither knows of the other."""
+        self.ledger.close()  # so that the file is whole without its write-ahead log
+        shutil.copytree(self.home.root, root, dirs_exist_ok=True)
+        home = Home(root)
+        clock = SkippingClock(home.clock_file)
+        return FakePlatform(
+            home,
+            self.environment,
+            clock,
+            open_ledger(f"sqlite:///{root / 'ledger.db'}"),
+            FileAssignments(home.assignments, wall=clock.wall),
+            deepcopy(self.serving),
+            deepcopy(self.registry),
+            MemoryLake(),
+            MemoryHealth(),
+        )
+
     def document(self, endpoint: str = ENDPOINT) -> AssignmentDocument:
         """The document in force."""
         published = self.assignments.read(endpoint)
         assert published is not None
         return published.document
+
+
+ROLLOUT = "churn-v3"
+
+
+@cache
+def _world(state: State, step: int, spec: str) -> tuple[FakePlatform, TemporaryDirectory[str]]:
+    folder = TemporaryDirectory()  # kept with its world until the tests end
+    platform = FakePlatform.at(Path(folder.name) / "world", approvers={"growth-ml": ["ssh-ed25519 AAAA-growth"]})
+    rollout = platform.begin(RolloutSpec.model_validate_json(spec))
+    assert rollout == ROLLOUT
+    if state is not State.REGISTERED:
+        platform.reach(rollout, state, step)
+    return platform, folder
+
+
+def reached(root: Path, churn: dict[str, Any], state: State, step: int = 0, **changes: Any) -> FakePlatform:
+    """A platform on which `churn-v3` is in a state and settled; each is made once and copied."""
+    return _world(state, step, json.dumps(churn | changes, sort_keys=True))[0].copy(root)
