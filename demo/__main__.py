@@ -24,7 +24,8 @@ def main() -> int:
     options = _options()
     home = options.home.absolute()
     _settings(home)
-    if not options.resume:
+    resume = options.resume and (home / "demo.json").exists()
+    if not resume:
         shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True, exist_ok=True)
 
@@ -32,7 +33,7 @@ def main() -> int:
 
     began = time.monotonic()
     try:
-        _run(home, options.seed, resume=options.resume)
+        _run(home, options.seed, resume=resume)
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped; make demo RESUME=1 goes on\n")
         return 130

@@ -66,6 +66,8 @@ class Story:
                 if state.candidate.version != "2":
                     break
                 self._third_candidate(day)
+            elif state is not None and state.state is State.REGISTERED:
+                self._polled(day)  # killed between its registration and the first sweep
             self._live(day, phase)
             day, phase = day + 1, 0
         return self._endings()

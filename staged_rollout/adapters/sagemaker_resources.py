@@ -74,11 +74,16 @@ class SageMakerResources:
         told = self._found("describe_model", ModelName=model)
         return "" if told is None else str(told.get("PrimaryContainer", {}).get("ModelPackageName", ""))
 
-    def is_managed(self, arn: str) -> bool:
-        """Whether a resource carries our tag."""
-        with told_as_ours(f"list tags of {arn}"):
-            pages = self._client.get_paginator("list_tags").paginate(ResourceArn=arn)
-            return any(tag == TAGS[0] for page in pages for tag in page["Tags"])
+    def is_managed(self, arn: str) -> bool | None:
+        """Whether a resource carries our tag; None when it has gone since it was seen."""
+        try:
+            with told_as_ours(f"list tags of {arn}"):
+                pages = self._client.get_paginator("list_tags").paginate(ResourceArn=arn)
+                return any(tag == TAGS[0] for page in pages for tag in page["Tags"])
+        except PlatformError as error:
+            if is_missing(error):
+                return None
+            raise
 
     def delete_unused(self, endpoint: str, in_use: str | None) -> int:
         """Delete the endpoint's configs and models, but for one config and its models.

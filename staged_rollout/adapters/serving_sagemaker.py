@@ -83,7 +83,8 @@ class SageMakerServing:
         told = self._told(target.endpoint)
         if told is None:
             return self._create(target)
-        self._refuse_strangers(told)
+        if not self._is_ours(told):
+            return Applied.BUSY
         found = self._observed(told)
         if found.status in _BROKEN:
             raise PlatformError(
@@ -110,9 +111,8 @@ class SageMakerServing:
         """
         told = self._told(endpoint)
         if told is not None:
-            self._refuse_strangers(told)
             status = EndpointStatus(told["EndpointStatus"])
-            if status is EndpointStatus.IN_SERVICE or status in _BROKEN:
+            if self._is_ours(told) and (status is EndpointStatus.IN_SERVICE or status in _BROKEN):
                 self._busy_or(lambda: self._client.delete_endpoint(EndpointName=endpoint), f"delete {endpoint}")
             return False
         self._resources.delete_unused(endpoint, None)
@@ -176,13 +176,16 @@ class SageMakerServing:
             instance_count=int(current.get("CurrentInstanceCount", 0)),
         )
 
-    def _refuse_strangers(self, told: dict[str, Any]) -> None:
-        if not self._resources.is_managed(told["EndpointArn"]):
+    def _is_ours(self, told: dict[str, Any]) -> bool:
+        """True; False when the endpoint has gone since it was described, and somebody else's is an error."""
+        managed = self._resources.is_managed(told["EndpointArn"])
+        if managed is False:
             raise EndpointNotOursError(
                 f"endpoint {told['EndpointName']} exists without the tag {TAG_KEY}={TAG_VALUE}",
                 hint="add the tag to hand the endpoint over, or choose another name",
                 endpoint=told["EndpointName"],
             )
+        return managed is True
 
     def _create(self, target: EndpointTarget) -> Applied:
         config = self._resources.ensure_config(target)

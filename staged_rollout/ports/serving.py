@@ -113,14 +113,16 @@ class ObservedEndpoint:
             return False
         if (self.shadow is None) != (target.shadow is None):
             return False
-        if self.shadow and target.shadow and not _same_variant(self.shadow, target.shadow):
-            return False
         wanted = {variant.name: variant for variant in target.production}
         found = {variant.name: variant for variant in self.production}
         if wanted.keys() != found.keys():
             return False
         wanted_sum = sum(variant.weight for variant in target.production) or 1.0
         found_sum = sum(variant.weight for variant in self.production) or 1.0
+        if self.shadow and target.shadow:
+            copied = self.shadow.weight / found_sum - target.shadow.weight / wanted_sum
+            if not _same_variant(self.shadow, target.shadow) or abs(copied) > WEIGHT_TOLERANCE:
+                return False
         return all(
             _same_variant(found[name], wanted[name])
             and abs(found[name].weight / found_sum - wanted[name].weight / wanted_sum) <= WEIGHT_TOLERANCE

@@ -72,5 +72,5 @@ class Home:
 
     @property
     def health(self) -> Path:
-        """What routers count: `ENDPOINT.json` with calls and the time of the last."""
+        """What routers count: `ENDPOINT/ROUTER.json` with calls and the time of the last."""
         return self.root / "health"

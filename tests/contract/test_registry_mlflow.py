@@ -128,18 +128,17 @@ def test_what_does_not_fit_the_contract_is_not_registered(registry, estimator, c
     assert registry.versions_after("refused", 0) == []
 
 
-def test_nothing_is_written_into_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_nothing_is_written_into_the_working_directory_and_a_moved_home_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-    registry = MlflowRegistry(Path("../registry"))
+    registry = MlflowRegistry(Path("../old"))
     registry.register("churn", FITTED, **CONTRACT)
     registry.set_champion("churn", "1")
     assert list((tmp_path / "cwd").iterdir()) == []
-    assert {path.name for path in (tmp_path / "registry").iterdir()} == {"mlflow.db", "artifacts"}
+    assert {path.name for path in (tmp_path / "old").iterdir()} == {"mlflow.db", "artifacts"}
 
-
-def test_the_artifact_is_found_after_the_home_was_moved(tmp_path: Path):
-    MlflowRegistry(tmp_path / "old").register("churn", FITTED, **CONTRACT)
     (tmp_path / "old").rename(tmp_path / "new")
     moved = MlflowRegistry(tmp_path / "new")
     assert artifact_digest(moved.artifact("churn", "1")) == moved.version("churn", "1").digest

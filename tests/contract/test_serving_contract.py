@@ -220,3 +220,25 @@ def test_a_name_that_is_none_reaches_no_service(served: Served, name: str):
 def test_a_reference_that_does_not_exist_is_refused_with_the_services_reason(served: Served, endpoint: str):
     with pytest.raises(PlatformError, match=r"create_model: ValidationException: .*churn/99"):
         served.serving.apply(EndpointTarget(endpoint, (variant(99, 1.0),)))
+
+
+def test_an_endpoint_that_goes_while_it_is_looked_at_is_no_error(served: Served, fresh_endpoint: str):
+    """Between describing an endpoint and reading its tags its deletion may end: then the next call decides."""
+    served.settle(EndpointTarget(fresh_endpoint, (variant(1, 1.0),)))
+    seen = served.control.describe_endpoint(EndpointName=fresh_endpoint)
+    while not served.serving.teardown(fresh_endpoint):
+        time.sleep(0.01)
+
+    class Stale:
+        """The client, but for one description that is told as it was before."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(served.control, name)
+
+        def describe_endpoint(self, **_: Any) -> Any:
+            return seen
+
+    stale = SageMakerServing(client=Stale())
+    assert stale.apply(EndpointTarget(fresh_endpoint, (variant(1, 1.0),))) is Applied.BUSY
+    assert stale.teardown(fresh_endpoint) is False
+    assert served.serving.teardown(fresh_endpoint) is True

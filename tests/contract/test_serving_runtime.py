@@ -62,8 +62,8 @@ def test_an_answer_tells_prediction_score_version_and_variant(runtime: Any, weig
 
 
 def test_untargeted_calls_follow_the_weights(runtime: Any, weighted: str):
-    """Of 600 calls at weights 95 and 5 the candidate answers 30, within 4.5 binomial standard deviations."""
-    calls = 600
+    """Of 400 calls at weights 95 and 5 the candidate answers 20, within 4.5 binomial standard deviations."""
+    calls = 400
     seen = Counter(ask(runtime, weighted)["InvokedProductionVariant"] for _ in range(calls))
     assert seen.total() == calls
     assert abs(seen["v2"] - 0.05 * calls) <= 4.5 * math.sqrt(calls * 0.05 * 0.95)

@@ -21,8 +21,23 @@ from staged_rollout.evidence import (
     TrafficFigures,
     VariantTraffic,
 )
-from staged_rollout.state import RolloutState, State
+from staged_rollout.state import Plan, RolloutState, State, to_payload
 
+DAY = timedelta(days=1)
+PLAN = to_payload(
+    Plan(
+        baseline=0.8,
+        baseline_units=2000,
+        mde=0.05,
+        n_eff_max=700.0,
+        inflation=1.02,
+        latency_grid_ms=(),
+        slots=tuple(day * DAY for day in range(2, 16)),
+        efficacy=tuple(day * DAY for day in range(8, 16)),
+        last=15 * DAY,
+    )
+)
+"""Harm daily from day 2, efficacy daily from day 8, the last on day 15."""
 QUALITY_FAILED = ("unit_id is present: 93.1% (accepted: >= 99.5%)",)
 
 

@@ -48,9 +48,7 @@ def test_a_look_is_written_with_the_evidence_that_replays_it(tmp_path, churn):
     state = load(platform, ROLLOUT)
     evidence = sealed(figures.good(state, platform.clock.now(), look=look))
     decision = platform.act(state, evidence)
-    taken = next(
-        event for event in reversed(platform.ledger.events(ROLLOUT)) if event.type is EventType.LOOK_TAKEN
-    )
+    taken = next(event for event in reversed(platform.ledger.events(ROLLOUT)) if event.type is EventType.LOOK_TAKEN)
     stored = Evidence.model_validate(taken.payload["evidence"])
     assert stored == evidence
     assert taken.payload["evidence_hash"] == digest(taken.payload["evidence"])

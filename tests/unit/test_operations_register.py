@@ -51,9 +51,7 @@ def test_another_file_makes_another_rollout_of_the_same_version(platform, spec):
         ("2", "approved", RefusedError, "is the champion already"),
     ],
 )
-def test_only_an_approved_version_that_is_not_the_champion_is_registered(
-    platform, spec, version, status, error, match
-):
+def test_only_an_approved_version_that_is_not_the_champion_is_registered(platform, spec, version, status, error, match):
     if status:
         platform.registry.add("churn", version, status)
     with pytest.raises(error, match=match):
@@ -160,7 +158,7 @@ def test_polling_registers_each_approved_version_and_waits_for_a_pending_one(pla
     assert platform.ledger.cursor("registry:churn") == 3
     platform.registry.add("churn", "4")
     assert {version.version for version, _ in poll(platform, specs, TICK, PRICES)} == {"4", "5"}
-    assert platform.ledger.rollouts() == ["churn-v3", "churn-v4", "churn-v5"] or len(platform.ledger.rollouts()) == 3
+    assert set(platform.ledger.rollouts()) == {"churn-v3", "churn-v4", "churn-v5"}
     assert platform.ledger.cursor("registry:churn") == 5
     assert poll(platform, specs, TICK, PRICES) == []
 

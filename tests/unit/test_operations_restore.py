@@ -24,9 +24,7 @@ class Unreachable:
 
 
 def at(tmp_path, churn, state):
-    return reached(
-        tmp_path, churn, state, STEPS.get(state, 0), **(ASK if state is State.AWAITING_APPROVAL else {})
-    )
+    return reached(tmp_path, churn, state, STEPS.get(state, 0), **(ASK if state is State.AWAITING_APPROVAL else {}))
 
 
 @pytest.mark.parametrize("state", sorted({*EXPOSED, State.SHADOW}))
