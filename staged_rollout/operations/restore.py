@@ -6,6 +6,7 @@ from staged_rollout.errors import StaleSequenceError
 from staged_rollout.operations.journal import active, load
 from staged_rollout.operations.operate import ATTEMPTS, roll_back
 from staged_rollout.ports import Platform
+from staged_rollout.spec.grammar import render_duration
 from staged_rollout.state import Actor, RolloutState, State
 
 
@@ -36,7 +37,8 @@ def blind(platform: Platform) -> list[tuple[RolloutState, str]]:
         if not state.exposed:
             continue
         since = platform.ledger.last_watched(state.rollout) or state.stage.entered_at
-        if now - since > state.spec.blind_after:
-            reason = f"blind: nobody has watched since {since:%Y-%m-%d %H:%M}, limit {state.spec.blind_after}"
+        limit = state.spec.blind_after
+        if now - since > limit:
+            reason = f"blind: nobody has watched since {since:%Y-%m-%d %H:%M}, limit {render_duration(limit)}"
             found.append((state, reason))
     return found

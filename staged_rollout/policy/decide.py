@@ -85,7 +85,7 @@ def _harm(state: RolloutState, evidence: Evidence) -> Decision | None:
         )
     if not reasons:
         return None
-    return stages.roll_back(reasons[0], *reasons[1:], flip=("none of the above",))
+    return stages.roll_back(reasons[0], *reasons[1:])
 
 
 def _figure(value: float | None, unit: str) -> str:

@@ -49,5 +49,6 @@ class Decision:
     @property
     def headline(self) -> str:
         """One line for logs, run names and notifications."""
-        move = f" to {self.to}" + (f" {self.step}" if self.step else "") if self.to else ""
+        moves = self.to is not None and self.action is Action.PROMOTE
+        move = f" to {self.to}" + (f" {self.step}" if self.step else "") if moves else ""
         return f"{self.action}{move}: {self.reasons[0]}"

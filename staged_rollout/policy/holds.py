@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from staged_rollout.evidence import Evidence
+from staged_rollout.spec.grammar import render_duration
 from staged_rollout.spec.model import RolloutSpec
 from staged_rollout.state import HoldReason, RolloutState, State
 
@@ -29,10 +30,12 @@ def holds_now(spec: RolloutSpec, state: RolloutState, evidence: Evidence) -> tup
         if evidence.health.no_data:
             found[HoldReason.NO_DATA] = (
                 f"last call at {evidence.health.last_call_at}, newest logged row {evidence.health.newest_row_at}: "
-                f"more than {spec.capture_delay} apart"
+                f"more than {render_duration(spec.capture_delay)} apart"
             )
         elif evidence.health.no_traffic:
-            found[HoldReason.NO_TRAFFIC] = f"no call since {evidence.health.last_call_at}, limit {spec.capture_delay}"
+            found[HoldReason.NO_TRAFFIC] = (
+                f"no call since {evidence.health.last_call_at}, limit {render_duration(spec.capture_delay)}"
+            )
         for signal in evidence.drift:
             if signal.breached:
                 psi = "unknown" if signal.psi is None else f"{signal.psi:.3f}"

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from staged_rollout.evidence import Evidence
 from staged_rollout.policy.decision import Action, Decision
 from staged_rollout.policy.holds import Hold
+from staged_rollout.spec.grammar import render_duration
 from staged_rollout.spec.model import RolloutSpec
 from staged_rollout.state import HoldReason, RolloutState, State
 
@@ -41,6 +42,11 @@ def stay(reasons: tuple[str, ...], holds: tuple[Hold, ...], flip: tuple[str, ...
     return Decision(Action.CONTINUE, None, 0, None, reasons, flip, ())
 
 
+def lasting(time: timedelta) -> str:
+    """A duration as the rollout file writes it, whole seconds."""
+    return render_duration(timedelta(seconds=max(0, int(time.total_seconds()))))
+
+
 def served(state: RolloutState, now: datetime) -> timedelta | None:
     """Time in the present stay, counted from the publication of its assignment; None before."""
     return None if state.stage.effective_at is None else now - state.stage.effective_at
@@ -52,7 +58,7 @@ def _waiting(state: RolloutState, wanted: timedelta | None, now: datetime) -> st
     if time is None:
         return "waiting for endpoint and routers to take up this stage"
     if wanted is not None and time < wanted:
-        return f"served {time} of {wanted}"
+        return f"served {lasting(time)} of {lasting(wanted)}"
     return None
 
 
@@ -99,14 +105,16 @@ def shadow(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tu
     time = served(state, evidence.as_of)
     if (shut or holds) and time is not None and time >= 2 * rules.for_:
         return keep(
-            f"shadow's gates stayed shut for {time}: " + "; ".join((*shut, *(d for _, d in holds))), holds=holds
+            f"shadow's gates stayed shut for {lasting(time)}: " + "; ".join((*shut, *(d for _, d in holds))),
+            holds=holds,
         )
     if shut or holds:
         return stay(tuple(shut) or ("shadow's gates are open",), holds)
-    assert figures is not None  # noqa: S101 - shut is not empty otherwise; for the type checker
+    if figures is None or time is None:  # cannot be: then a gate was shut
+        return stay(("no shadow figures yet",), holds)
     return forward(
         State.CANARY,
-        f"shadow served {time}: {figures.requests:,} requests, agreement {figures.agreement:.1%} "
+        f"shadow served {lasting(time)}: {figures.requests:,} requests, agreement {figures.agreement:.1%} "
         f"(asked {rules.agreement:.1%}), {figures.completeness:.1%} captured, quality passed",
         step=1,
     )
@@ -136,7 +144,7 @@ def canary(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tu
     if shut or holds:
         return stay(tuple(shut) or ("the canary's gates are open",), holds)
     reason = (
-        f"canary {rules.share:.0%} served {served(state, evidence.as_of)} to {traffic.candidate.units:,} units "
+        f"canary {rules.share:.0%} served {_lasted(state, evidence)} to {traffic.candidate.units:,} units "
         f"(control {traffic.champion.units:,}); no guardrail crossed, SRM and quality passed"
     )
     return forward(State.LIVE, reason) if last else forward(State.CANARY, reason, step=state.step + 1)
@@ -173,7 +181,11 @@ def live(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tupl
         return stay((f"{sentence}, but promotion is blocked; it needs a fresh crossing", *shut), holds)
     reason = f"{sentence}, every guardrail within its margin at the same look, SRM and quality passed"
     if spec.decide.win.action == "ask":
-        return forward(State.AWAITING_APPROVAL, reason, f"asks {spec.decide.win.who} within {spec.decide.win.within}")
+        return forward(
+            State.AWAITING_APPROVAL,
+            reason,
+            f"asks {spec.decide.win.who} within {lasting(spec.decide.win.within or timedelta())}",
+        )
     return forward(State.PROMOTING, reason, step=1)
 
 
@@ -186,7 +198,7 @@ def awaiting(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: 
     if approval is not None and approval.decision_seq == asking and not approval.approved:
         return roll_back(f"rejected by {approval.actor}: {approval.reason}")
     if within is not None and evidence.as_of - asked > within:
-        return keep(f"no approval within {within} of {asked}: no answer", holds=holds)
+        return keep(f"no approval within {lasting(within)} of {asked:%Y-%m-%d %H:%M}: no answer", holds=holds)
     failed = [detail for reason, detail in holds if reason in {HoldReason.SRM, HoldReason.QUALITY}]
     if approval is not None and approval.decision_seq == asking and approval.approved:
         if failed:
@@ -215,7 +227,7 @@ def promoting(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds:
     shut.extend(_integrity_shut(evidence))
     if shut or holds:
         return stay(tuple(shut) or ("this step's gates are open",), holds)
-    time = f" served {served(state, evidence.as_of)}" if rules.for_ else ""
+    time = f" served {_lasted(state, evidence)}" if rules.for_ else ""
     reason = f"{rules.share:.0%} of units{time}, endpoint in service at its weights"
     if state.step < len(steps):
         return forward(State.PROMOTING, reason, step=state.step + 1)
@@ -235,7 +247,7 @@ def baking(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tu
         return stay(tuple(shut) or ("the bake's gates are open",), holds)
     bake = evidence.bake
     against = f" against {bake.n_champion:,} holdback units" if bake else ""
-    return forward(State.PROMOTED, f"baked {served(state, evidence.as_of)} without harm{against}")
+    return forward(State.PROMOTED, f"baked {_lasted(state, evidence)} without harm{against}")
 
 
 def rolling_back(state: RolloutState, evidence: Evidence) -> Decision:
@@ -248,6 +260,10 @@ def rolling_back(state: RolloutState, evidence: Evidence) -> Decision:
     return Decision(
         Action.CONTINUE, None, 0, None, (f"rolling back: endpoint {platform.status}, champion serves all routed units",)
     )
+
+
+def _lasted(state: RolloutState, evidence: Evidence) -> str:
+    return lasting(served(state, evidence.as_of) or timedelta())
 
 
 def _absolute_mde(spec: RolloutSpec, evidence: Evidence) -> float | None:

@@ -168,4 +168,6 @@ def test_tasks_call_operations_and_never_adapters_but_for_the_one_place_that_ope
         for path in TASK_FILES
     }
     users = {stem: names for stem, names in adapters.items() if names}
-    assert {"platforms": ["staged_rollout.adapters.platform", "staged_rollout.adapters.platform.open_platform"]} == users
+    assert {
+        "platforms": ["staged_rollout.adapters.platform", "staged_rollout.adapters.platform.open_platform"]
+    } == users

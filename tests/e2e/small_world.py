@@ -66,7 +66,7 @@ stages:
   promote: [95%]
   bake: {{for: 2d, holdback: 5%}}
 traffic: {{units_per_day: 200}}
-success: {{metric: correct, better: higher, mde: 8pp, matures_after: 1d, baseline: 86%}}
+success: {{metric: correct, better: higher, mde: 10pp, matures_after: 1d, baseline: 86%}}
 guardrails:
   error_rate: {{worse_by: 5pp}}
   latency_p95: {{worse_by: 50ms, action: {latency}}}

@@ -53,7 +53,7 @@ def test_registered_begins_when_the_endpoint_is_free_and_nothing_freezes_it(roll
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"served": DAY}, "served 1 day, 0:00:00 of 2 days, 0:00:00"),
+        ({"served": DAY}, "served 1d of 2d"),
         ({"shadow": shadow(requests=499, captured=499, agreed=499)}, "499 of 500 requests"),
         ({"shadow": shadow(agreed=1399)}, "agreement 70.0%, asked 70.0%"),
         ({"shadow": shadow(captured=1899, agreed=1899)}, "1,899 of 2,000 shadow answers captured"),
@@ -102,7 +102,7 @@ def few(champion, candidate):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"served": timedelta(hours=1)}, "served 1:00:00 of 2:00:00"),
+        ({"served": timedelta(hours=1)}, "served 1h of 2h"),
         ({"traffic": few(49, 50)}, "champion: 49 of 50 units"),
         ({"traffic": few(50, 49)}, "candidate: 49 of 50 units"),
         ({"quality": quality(checked=False)}, "no event day has been checked yet"),
@@ -195,7 +195,7 @@ def test_a_guardrail_that_is_only_watched_neither_rolls_back_nor_blocks(rollouts
 def test_a_win_may_have_to_be_approved(rollouts, churn):
     found = decision(rollouts(churn | {"decide": ASK}).at(State.LIVE), look=look())
     assert found.to is State.AWAITING_APPROVAL
-    assert "asks growth-ml within 3 days" in found.reasons[1]
+    assert "asks growth-ml within 3d" in found.reasons[1]
 
 
 def test_live_ends_without_an_answer_when_its_last_look_was_never_taken(rollouts):
@@ -222,7 +222,7 @@ def test_an_approval_moves_on_and_a_rejection_rolls_back(rollouts, churn):
 @pytest.mark.parametrize(
     ("served", "weights", "said"),
     [
-        (timedelta(hours=23), True, "served 23:00:00 of 1 day"),
+        (timedelta(hours=23), True, "served 23h of 1d"),
         (10 * DAY, False, "endpoint Updating, not yet at 75%"),
     ],
 )
