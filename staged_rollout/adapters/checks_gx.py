@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Mapping
@@ -87,6 +88,7 @@ def _great_expectations() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import great_expectations
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # its temporary folders are no news
     return great_expectations
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from staged_rollout.errors import ConflictError
 from staged_rollout.evidence import (
@@ -21,50 +19,15 @@ from staged_rollout.evidence import (
 from staged_rollout.operations import look_guardrails, look_integrity, look_success
 from staged_rollout.operations.journal import load, write
 from staged_rollout.operations.reconcile import assignment_target, endpoint_target
+from staged_rollout.operations.window import Window
 from staged_rollout.policy import due_look
-from staged_rollout.ports import Batch, Platform, Rows
+from staged_rollout.ports import Platform
 from staged_rollout.spec.model import RolloutSpec
 from staged_rollout.state import Actor, EventType, NewEvent, PlannedLook, RolloutState, State, to_payload
 from staged_rollout.stats import share_upper_limit
 
 SHADOW_ALPHA = 0.025
 """Per side: the limit of the disagreeing share is a one-sided 97.5% limit."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """What one gathering may see.
-
-    Attributes:
-        platform: Where the rollout lives.
-        state: The rollout.
-        batch: The sealed batch.
-        cut_off: No later row or outcome counts.
-    """
-
-    platform: Platform
-    state: RolloutState
-    batch: Batch
-    cut_off: datetime
-
-    def ask(self, name: str, epochs: tuple[int, ...], **more: Any) -> Rows:
-        """Run one statement over the rows of some epochs of this rollout."""
-        state = self.state
-        parameters: dict[str, Any] = {
-            "endpoint": state.spec.endpoint,
-            "rollout": state.rollout,
-            "epochs": list(epochs),
-            "cut_off": self.cut_off,
-            "champion": state.champion.variant,
-            "candidate": state.candidate.variant,
-            **more,
-        }
-        return self.platform.lake.query(name, parameters, batch=self.batch)
-
-    @property
-    def present(self) -> tuple[int, ...]:
-        """The epochs of the present stay."""
-        return self.state.epochs_of(self.state.state, self.state.step or None)
 
 
 def gather(platform: Platform, rollout: str, actor: Actor, *, looks: bool = True) -> tuple[RolloutState, Evidence]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from staged_rollout.evidence import GuardrailFigures
+from staged_rollout.operations.window import Window
 from staged_rollout.spec.model import Guardrail
 from staged_rollout.state import RolloutState, State, candidate_share
 from staged_rollout.stats import (
@@ -16,9 +17,6 @@ from staged_rollout.stats import (
     score_z,
     threshold_grid,
 )
-
-if TYPE_CHECKING:
-    from staged_rollout.operations.look import Window
 
 HARM_ALPHA_GUARDRAILS = 0.025
 """For all guardrails of a rollout together, split over guardrails, then equally over canary, live and bake."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from staged_rollout.evidence import DriftFigures, SrmFigures
+from staged_rollout.operations.window import Window
 from staged_rollout.state import RolloutState, State, candidate_share
 from staged_rollout.stats import population_stability, sequential_srm
-
-if TYPE_CHECKING:
-    from staged_rollout.operations.look import Window
 
 DRIFT_LIMIT = 0.25
 """PSI above which a distribution is commonly taken to have shifted (Siddiqi 2006, section 10)."""

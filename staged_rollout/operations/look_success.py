@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from staged_rollout.evidence import BoundFigures, HarmGuardFigures, LookFigures, SegmentFigures, SuccessFigures
+from staged_rollout.operations.window import Window
 from staged_rollout.state import BoundRecord, LookKind, PlannedLook, State
 from staged_rollout.stats import (
     Bound,
@@ -18,9 +19,6 @@ from staged_rollout.stats import (
     score_z,
     two_sided_p,
 )
-
-if TYPE_CHECKING:
-    from staged_rollout.operations.look import Window
 
 MIN_CLOSED = 100
 """Closed units with an outcome per variant below which no look is taken."""

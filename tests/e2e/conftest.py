@@ -51,15 +51,22 @@ def small(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Ite
         yield world
 
 
+def begin_better(world: SmallWorld) -> Story:
+    """`better`: a quarter of version 1's training labels were corrupted; version 2 is submitted, not registered."""
+    champion = models.candidate_v3(world.customers, 7)
+    story = world.begin(Story("better"), champion, mde="10pp", baseline="80%")
+    world.submit(story, models.candidate_v2(world.customers))
+    return story
+
+
 @pytest.fixture(scope="session")
 def promoted(small: SmallWorld) -> Story:
-    """`better`: version 2 sees all columns, and is promoted through the flows; a tick that took a look runs twice."""
+    """The whole of `better`, through the flows, to PROMOTED; a tick that took a look runs twice."""
     from flows.poll_registry import poll_registry
     from flows.sweep_rollouts import sweep_rollouts
     from flows.watch_guardrails import watch_guardrails
 
-    story = small.begin("better", models.champion_v1(small.customers))
-    small.submit(story, models.candidate_v2(small.customers))
+    story = begin_better(small)
     assert [story.rollout(2)] == small.run(poll_registry)
 
     def tick() -> None:

@@ -66,7 +66,7 @@ stages:
   promote: [95%]
   bake: {{for: 2d, holdback: 5%}}
 traffic: {{units_per_day: 200}}
-success: {{metric: correct, better: higher, mde: 10pp, matures_after: 1d, baseline: 86%}}
+success: {{metric: correct, better: higher, mde: {mde}, matures_after: 1d, baseline: {baseline}}}
 guardrails:
   error_rate: {{worse_by: 5pp}}
   latency_p95: {{worse_by: 50ms, action: {latency}}}
@@ -74,6 +74,8 @@ notify: null
 capture_delay: 30h
 blind_after: 36h
 """
+
+_WRITTEN = {"canary": "50% 1d", "latency": "watch", "mde": "8pp", "baseline": "86%"}
 
 
 @dataclass
@@ -141,11 +143,10 @@ class SmallWorld:
         with self.variables():
             return flow(**parameters, environment=ENVIRONMENT)
 
-    def begin(self, name: str, champion: Any, *, latency: str = "watch", canary: str = "50% 1d", **more: Any) -> Story:
-        """A story whose version 1 is registered and serves as the champion."""
-        story = Story(name, **more)
-        file = self.configs / "rollouts" / f"{name}.yaml"
-        file.write_text(_ROLLOUT_FILE.format(name=name, latency=latency, canary=canary))
+    def begin(self, story: Story, champion: Any, **written: str) -> Story:
+        """Write a story's rollout file; register its version 1, and serve it as the champion."""
+        file = self.configs / "rollouts" / f"{story.name}.yaml"
+        file.write_text(_ROLLOUT_FILE.format(name=story.name, **{**_WRITTEN, **written}))
         spec = load_rollout(file, environment=self.platform.environment)
         story.began = self.clock.now()
         self.submit(story, champion)

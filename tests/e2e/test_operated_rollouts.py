@@ -18,6 +18,7 @@ from flows.restore_champion import restore_champion
 from flows.sweep_rollouts import sweep_rollouts
 from staged_rollout.errors import RefusedError
 from staged_rollout.state import EventType, HoldReason, State
+from tests.e2e.small_world import Story
 
 pytestmark = pytest.mark.slow
 NAMES = ("operated", "restored", "forgotten")
@@ -29,7 +30,7 @@ def trio(small):
     champion, candidate = models.champion_v1(small.customers), models.candidate_v2(small.customers)
     stories = {}
     for name in NAMES:
-        stories[name] = small.begin(name, champion, callers=150)
+        stories[name] = small.begin(Story(name, callers=150), champion)
         small.submit(stories[name], candidate)
     assert {story.rollout(2) for story in stories.values()} == set(small.run(poll_registry))
     small.run(sweep_rollouts, start="inline")

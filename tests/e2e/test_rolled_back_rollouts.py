@@ -14,6 +14,7 @@ from flows.register_candidate import register_candidate
 from flows.sweep_rollouts import sweep_rollouts
 from flows.watch_guardrails import watch_guardrails
 from staged_rollout.state import EventType, State
+from tests.e2e.small_world import Story
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def harmful(small):
     """`worse`: the champion sees all columns; a quarter of version 2's training labels were corrupted."""
-    story = small.begin("worse", models.candidate_v2(small.customers))
+    story = small.begin(Story("worse"), models.candidate_v2(small.customers))
     small.submit(story, models.candidate_v3(small.customers, 7))
     rollout = story.rollout(2)
     assert rollout == small.run(register_candidate, rollout_file="worse", version="2")
@@ -39,7 +40,7 @@ def sluggish(small):
     """`sluggish`: version 2 is the same model as the champion but for its labels, 80 ms slower, and p95 acts."""
     customers = small.customers
     story = small.begin(
-        "sluggish", models.champion_v1(customers), latency="roll_back", canary="50% 2d", morning_only=True
+        Story("sluggish", morning_only=True), models.champion_v1(customers), latency="roll_back", canary="50% 2d"
     )
     small.submit(story, models.candidate_v2(customers))
     rollout = story.rollout(2)

@@ -1,4 +1,4 @@
-"""A platform for operations: the real ledger, assignments and clock on a folder, the rest in memory; and sudden death."""
+"""A platform for operations: real ledger, assignments and clock on a folder, the rest in memory; and sudden death."""
 
 from __future__ import annotations
 

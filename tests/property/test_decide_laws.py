@@ -221,7 +221,7 @@ def test_terminal_states_stay_terminal(rollouts, stay, holds, evidence):
 
 @given(stay=st.sampled_from(RUNNING), holds=HOLDS, answer=ANSWERS, evidence=EVIDENCE, which=st.integers(0, 3))
 def test_harm_beats_everything(rollouts, stay, holds, answer, evidence, which):
-    """A guardrail's alarm, the harm bound, the bake's alarm or a third failed day: rolled back, whatever else is said."""
+    """A guardrail's alarm, the harm bound, the bake's alarm or a third failed day: rolled back, whatever else is so."""
     state = state_of(rollouts, stay, holds, answer)
     harmful = fig.look(z=-3.0, harm=2.0, efficacy=-9.0)  # even at a bound that it would cross as a win
     changes = [
@@ -269,7 +269,7 @@ def test_nothing_moves_forward_while_held(rollouts, stay, holds, answer, ask, ev
     evidence=EVIDENCE,
 )
 def test_nothing_enters_promoting_on_data_that_is_not_proven_sound(rollouts, stay, holds, answer, evidence):
-    """A day was checked and passed, a sample-ratio test was made and is silent, no harm, every acting guardrail shown."""
+    """A day was checked and passed, a sample-ratio test was made and is silent, no harm, guardrails are shown."""
     state = state_of(rollouts, stay, holds, answer)
     found = decide(state.spec, state, evidence)
     if found.to in {State.PROMOTING, State.BAKING, State.AWAITING_APPROVAL}:
@@ -304,7 +304,7 @@ def test_canary_decides_without_the_success_metric(rollouts, evidence):
     alarm=st.booleans(),
 )
 def test_swapping_the_variants_mirrors_the_look(rollouts, z, bound, kind, counts, alarm):
-    """With the variants exchanged and equal bounds, a win becomes harm and harm a win; what is neither stays neither."""
+    """With variants exchanged and equal bounds, a win becomes harm and harm a win; what is neither stays neither."""
     state = state_of(rollouts, (State.LIVE, 0))
 
     def answer(sign):

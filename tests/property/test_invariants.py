@@ -1,11 +1,12 @@
 """The invariants of the state machine, each by its number, through the operations that must keep them.
 
-Parts of 1, 3, 5, 10 and 13 that speak of the fold and of the target alone are in test_state_laws.py, those of the hashes in
-test_assignment_laws.py.
+Parts of 1, 3, 5, 10 and 13 that speak of the fold and of the target alone are in test_state_laws.py, those of the
+hashes in test_assignment_laws.py.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,20 +25,18 @@ from staged_rollout.operations.reconcile import reconcile
 from staged_rollout.operations.restore import blind
 from staged_rollout.operations.watch import watch
 from staged_rollout.policy import Action, decide, due_look
-from staged_rollout.ports import Applied, EndpointStatus
+from staged_rollout.ports import EndpointStatus
 from staged_rollout.spec.environment import EnvironmentSpec
 from staged_rollout.spec.lint import lint_rollout
+from staged_rollout.spec.load import load_rollout
 from staged_rollout.spec.model import RolloutSpec
 from staged_rollout.state import (
     EXPOSED,
     Actor,
     EventType,
     HoldReason,
-    NewEvent,
-    RolloutState,
     State,
     canonical,
-    event_hash,
     fold,
 )
 from tests.fakes import figures as fig
@@ -118,10 +117,8 @@ def test_invariant_01_a_document_that_was_never_recorded_is_found_when_it_is_rep
         before = platform.document().epoch
         process.dies_at = next_publish(process)
         process.after = True
-        try:
+        with suppress(Killed):
             reconcile(mortal, ROLLOUT, TICK)
-        except Killed:
-            pass
         platform.restarted()
         if platform.document().epoch != before:
             break
@@ -142,7 +139,7 @@ def next_publish(process):
 
 
 def test_invariant_02_one_change_in_flight_and_the_next_only_in_service(tmp_path, churn):
-    """From SHADOW to an ending, with a slow endpoint and reconcile called all the time: no call meets a busy endpoint."""
+    """From SHADOW to an ending, with a slow endpoint and reconcile called all the time: no call meets a busy one."""
     platform = world(tmp_path, churn, State.SHADOW)
     platform.serving.patience = 3
     calls = []
@@ -201,7 +198,7 @@ def test_invariant_02_one_rollout_owns_an_endpoint(tmp_path, churn):
 )
 @settings(max_examples=30)
 def test_invariant_03_a_rollback_reaches_the_routers_first(churn, stay, status, pause, how):
-    """Held, Updating or Failed: champion-only is published before the endpoint is touched, by a person or by the guard."""
+    """Held, Updating or Failed: champion-only is published before the endpoint is touched, by a person or a guard."""
     with TemporaryDirectory() as folder:
         platform = world(folder, churn, *stay)
         found = platform.serving.endpoints[ENDPOINT]
@@ -422,8 +419,6 @@ def test_invariant_08_the_unit_of_routing_is_the_unit_of_analysis(tmp_path):
     errors = [found for found in lint_rollout(file, environment) if found.severity == "error"]
     assert any(found.key == "unit" and "must have the same unit" in found.problem for found in errors)
     with pytest.raises(SpecError):
-        from staged_rollout.spec.load import load_rollout
-
         load_rollout(file, environment=environment)
 
 
@@ -544,7 +539,7 @@ SCENES = {
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_invariant_11_killed_at_any_line_it_ends_in_the_same_place(tmp_path, churn, scene):
-    """For each outside effect, before and after it: a dead run, then another one, end where one run would have ended."""
+    """For each outside effect, before and after it: a dead run, then another, end where one run would have ended."""
     begun, step, run, goal = SCENES[scene]
     whole = world(tmp_path / "whole", churn, begun, step)
     whole.clock.advance(3 * DAY)

@@ -1,4 +1,4 @@
-"""The harm budget: a rollout that does no harm is rolled back for harm in at most 5% of all cases, all tests together."""
+"""The harm budget: a rollout that does no harm is rolled back for harm in at most 5% of cases, all tests together."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def alarms_in_a_stay(rng, alpha, share):
 
 @pytest.mark.slow
 def test_the_guard_of_a_harmless_rollout_alarms_in_at_most_five_percent(rollouts, churn):
-    """Law: 2,000 rollouts at the margin, each stay with fresh clustered units and its own alpha, watched again and again."""
+    """Law: 2,000 rollouts at the margin, each stay with fresh clustered units and its own alpha, watched repeatedly."""
     plan = []
     for state in stays(rollouts, changed(churn, canary=2, promote=1)):
         promoting = state.state in {State.PROMOTING, State.BAKING}

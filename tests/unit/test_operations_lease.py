@@ -47,9 +47,9 @@ def test_the_lease_ends_with_an_error_too(platform):
 
 def test_a_live_process_of_this_machine_keeps_its_lease(platform):
     held_by(platform, f"{socket.gethostname()}:{os.getpid()}:aa")
-    with pytest.raises(LeaseHeldError, match=f"{ENDPOINT} is acted on by {ROLLOUT}, process .*:aa"):
-        with leased(platform, ENDPOINT, ROLLOUT):
-            pass
+    named = f"{ENDPOINT} is acted on by {ROLLOUT}, process .*:aa"
+    with pytest.raises(LeaseHeldError, match=named), leased(platform, ENDPOINT, ROLLOUT):
+        pass
 
 
 def test_a_dead_process_of_this_machine_is_followed_at_once(platform):
@@ -76,9 +76,8 @@ def test_a_process_that_was_killed_is_followed_at_once(platform, python):
         ROLLOUT,
     )
     assert child.stdout.readline() == "leased\n"
-    with pytest.raises(LeaseHeldError):
-        with leased(platform, ENDPOINT, ROLLOUT):
-            pass
+    with pytest.raises(LeaseHeldError), leased(platform, ENDPOINT, ROLLOUT):
+        pass
     child.kill()
     child.communicate()
     with leased(platform, ENDPOINT, ROLLOUT):
@@ -87,18 +86,16 @@ def test_a_process_that_was_killed_is_followed_at_once(platform, python):
 
 def test_a_process_of_another_machine_is_waited_for_until_its_lease_ends(platform):
     held_by(platform, f"elsewhere:{dead_pid()}:aa")
-    with pytest.raises(LeaseHeldError, match=r"elsewhere:\d+:aa"):
-        with leased(platform, ENDPOINT, ROLLOUT):
-            pass
+    with pytest.raises(LeaseHeldError, match=r"elsewhere:\d+:aa"), leased(platform, ENDPOINT, ROLLOUT):
+        pass
     platform.restarted()
     with leased(platform, ENDPOINT, ROLLOUT):
         pass
 
 
 def test_only_the_owner_of_the_endpoint_may_act(platform):
-    with pytest.raises(LeaseHeldError):
-        with leased(platform, ENDPOINT, "churn-v9"):
-            pass
+    with pytest.raises(LeaseHeldError), leased(platform, ENDPOINT, "churn-v9"):
+        pass
 
 
 def test_confirming_renews(platform):
