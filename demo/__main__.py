@@ -9,6 +9,8 @@ import shutil
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 DEFAULT_HOME = Path(".staged-rollout") / "demo"
@@ -69,6 +71,8 @@ def _settings(home: Path) -> None:
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
             "PREFECT_LOGGING_LEVEL": "WARNING",
             "PREFECT_LOGGING_TO_API_ENABLED": "false",
+            "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # SQLite on a busy machine
+            "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
             "DO_NOT_TRACK": "1",
             "OMP_NUM_THREADS": "1",
         }
@@ -77,6 +81,17 @@ def _settings(home: Path) -> None:
     for noisy in ("httpx", "great_expectations"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("staged_rollout.notifications").setLevel(logging.CRITICAL)  # the day's line tells the same
+
+
+@contextmanager
+def _temporary_prefect() -> Iterator[None]:
+    """Start Prefect's temporary server, and end it with us."""
+    from prefect.client.orchestration import get_client
+
+    from demo.orphans import ended_with_us, prefect_server_pids
+
+    with get_client(sync_client=True), ended_with_us(prefect_server_pids()):
+        yield
 
 
 def _run(home: Path, seed: int, *, resume: bool) -> None:
@@ -98,6 +113,7 @@ def _run(home: Path, seed: int, *, resume: bool) -> None:
     screen.say(f"seed {seed}; everything lies in {os.path.relpath(home)}")
     with (
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        _temporary_prefect(),
         LocalServers(
             Home(home), endpoint=spec.endpoint, simulated_time=True, router_poll_s=0.2, router_timeout_s=30.0
         ) as servers,

@@ -73,6 +73,8 @@ def act_on(
     Raises:
         StaleSequenceError: the ledger moved on since the evidence was gathered; nothing was written.
     """
+    if state.terminal:
+        return state
     events = _look(state, evidence) + _holds(state, decision)
     if events or decision.to is not None:
         payload = decision_payload(state, evidence, decision)

@@ -130,7 +130,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     second = Demo(told.home, "--resume")
     second.until(f"day {INTERRUPT_AFTER:>2}")
     time.sleep(0.7)
-    second.process.send_signal(signal.SIGINT)
+    os.killpg(second.process.pid, signal.SIGINT)  # as Ctrl-C in a terminal does
     told.codes["interrupted"] = second.end()
     told.gone["interrupted"] = second.leaves_nothing()
 
