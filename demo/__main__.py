@@ -71,6 +71,10 @@ def _settings(home: Path) -> None:
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
             "PREFECT_LOGGING_LEVEL": "WARNING",
             "PREFECT_LOGGING_TO_API_ENABLED": "false",
+            # One task run at a time, the recorder locks SQLite at every other flow, which then waits for two seconds.
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
             "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # SQLite on a busy machine
             "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
             "DO_NOT_TRACK": "1",

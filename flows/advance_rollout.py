@@ -37,7 +37,8 @@ def advance_rollout(rollout: str, environment: str = "local") -> str:
     validate_days(rollout, environment)
     moved = ""
     headline = ""
-    # Entering a stage may open the next at once: a promote step without a time, or the end of a rollback.
+    # Entering a stage may open the next at once (a promote step without a time, the end of a rollback); so may ending
+    # a step that a killed run began.
     for _ in range(MAX_ROUNDS):
         finding = take_look(rollout, environment)
         match finding.branch:
@@ -51,9 +52,10 @@ def advance_rollout(rollout: str, environment: str = "local") -> str:
                 headline = keep_champion(finding, environment)
             case _:
                 headline = continue_rollout(finding, environment)
-        reconcile_endpoint(rollout, environment)
-        if finding.decision.to is None:
+        reconciled = reconcile_endpoint(rollout, environment)
+        if finding.decision.to is not None:
+            moved = headline
+        elif not reconciled:
             break
-        moved = headline
     publish(rollout, environment)
     return moved or headline

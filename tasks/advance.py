@@ -111,13 +111,17 @@ def keep_champion(finding: Finding, environment: str) -> str:
 
 
 @task(retries=3, retry_delay_seconds=exponential_backoff(2), retry_jitter_factor=0.5, retry_condition_fn=transient)
-def reconcile_endpoint(rollout: str, environment: str) -> str:
-    """Move routers and endpoint towards what the ledger says; what takes longer goes on with the next tick."""
+def reconcile_endpoint(rollout: str, environment: str) -> bool:
+    """Move routers and endpoint towards what the ledger says; what takes longer goes on with the next tick.
+
+    Returns:
+        Whether anything was done: then there may be something new to decide.
+    """
     platform = platform_of(environment)
+    before = load(platform, rollout).seq
     step = settle(platform, rollout, ADVANCE)
     state = load(platform, rollout)
     if state.exposed:
         platform.ledger.watched(rollout, platform.clock.now())
-    line = step.did if step.done else f"not settled yet: {step.did}"
-    get_run_logger().info(line)
-    return line
+    get_run_logger().info(step.did if step.done else f"not settled yet: {step.did}")
+    return state.seq != before

@@ -80,6 +80,10 @@ def restore(
 
 def answer(session: Session, act: str, state: RolloutState, before: int, endpoint: Settled | None) -> None:
     """What every act answers: whether it changed anything, where the rollout is now, and what is left to do."""
+    from staged_rollout.operations.journal import load
+
+    if endpoint is not None:  # following may have ended the rollout
+        state = load(session.platform, state.rollout)
     row = status_row(state, session.platform.clock.now())
     changed = state.seq > before
     if session.as_json:

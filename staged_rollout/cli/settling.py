@@ -52,16 +52,8 @@ def settle(platform: Platform, rollout: str, actor: Actor, timeout_s: float) -> 
             )
         else:
             if step.done:
-                return Settled(
-                    done=True, did=step.did, left="" if _settled(platform, rollout) else f"the ending; {again}"
-                )
+                return Settled(done=True, did=step.did, left="")
             did, wait = step.did, step.wait_s
         if platform.clock.wall() + wait > deadline:
             return Settled(done=False, did=did, left=f"the endpoint, not done within {timeout_s:g} s; {again}")
         time.sleep(wait)
-
-
-def _settled(platform: Platform, rollout: str) -> bool:
-    from staged_rollout.operations.journal import load
-
-    return load(platform, rollout).settled

@@ -17,7 +17,7 @@ from staged_rollout.ports import Platform
 from staged_rollout.state import Actor, RolloutState
 
 MAX_ROUNDS = 4
-"""Decisions in one tick: entering a stage may open the next at once (a promote step without a time)."""
+"""Decisions in one tick: entering a stage, or ending a step that a killed tick began, may open the next at once."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,12 @@ def advance(platform: Platform, rollout: str, actor: Actor) -> Advanced:
     for _ in range(MAX_ROUNDS):
         state, evidence = gather(platform, rollout, actor)
         decision = decide_on(state, evidence)
-        act_on(platform, state, evidence, decision, actor)
+        after = act_on(platform, state, evidence, decision, actor)
         settle(platform, rollout, actor)
-        if decision.to is None:
+        if decision.to is not None:
+            moved = decision
+        elif load(platform, rollout).seq == after.seq:  # else an earlier tick's unfinished step was done: decide again
             break
-        moved = decision
     state = load(platform, rollout)
     if state.exposed:
         platform.ledger.watched(rollout, platform.clock.now())

@@ -155,6 +155,10 @@ def _step(platform: Platform, state: RolloutState, actor: Actor, lease: Lease) -
         return Step(done=False, wait_s=0.0, did="recorded the endpoint")
     if state.terminal:
         return _settle(platform, state, actor, lease)
+    if state.state is State.ROLLING_BACK and state.ending is not None:
+        # Ended here and not by a decision: the end of a rollback needs no lake, no evidence and no Prefect.
+        write(platform, state, [entering(state.ending, state.reason)], actor)
+        return Step(done=False, wait_s=0.0, did=f"ended in {state.ending}")
     return Step(done=True, wait_s=0.0, did="observed equals desired")
 
 

@@ -31,7 +31,7 @@ def decide(spec: RolloutSpec, state: RolloutState, evidence: Evidence) -> Decisi
     if state.terminal:
         return Decision(Action.CONTINUE, None, 0, None, (f"ended in {state.state}: {state.reason}",))
     if state.state is State.ROLLING_BACK:
-        return stages.rolling_back(state, evidence)
+        return Decision(Action.CONTINUE, None, 0, None, (f"rolling back to {state.ending}: reconcile ends it",))
     harm = _harm(state, evidence)
     if harm is not None:
         return harm

@@ -250,18 +250,6 @@ def baking(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tu
     return forward(State.PROMOTED, f"baked {_lasted(state, evidence)} without harm{against}")
 
 
-def rolling_back(state: RolloutState, evidence: Evidence) -> Decision:
-    """ROLLING_BACK -> its ending once routers and endpoint serve the champion alone."""
-    ending = state.ending or State.ROLLED_BACK
-    action = Action.KEEP_CHAMPION if ending is State.KEPT_CHAMPION else Action.ROLL_BACK
-    platform = evidence.platform
-    if platform.routing_as_desired and platform.endpoint_as_desired:
-        return Decision(action, ending, 0, None, (state.reason,))
-    return Decision(
-        Action.CONTINUE, None, 0, None, (f"rolling back: endpoint {platform.status}, champion serves all routed units",)
-    )
-
-
 def _lasted(state: RolloutState, evidence: Evidence) -> str:
     return lasting(served(state, evidence.as_of) or timedelta())
 

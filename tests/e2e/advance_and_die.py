@@ -74,17 +74,20 @@ def main() -> None:
         rollout, kind, amount = line.split()
         child = os.fork()
         if child == 0:
+            code = 1
             try:
                 advance_once(environment, rollout, int(amount) if kind == "effects" else 0)
-            except BaseException:
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
+                code = 0
+            finally:  # whatever happens, the child never becomes a second parent
+                if code:
+                    traceback.print_exc()
+                os._exit(code)
         if kind == "seconds":
             time.sleep(float(amount))
             os.kill(child, signal.SIGKILL)  # a child that has ended is a zombie: nothing happens to it
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

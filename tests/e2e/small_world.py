@@ -165,7 +165,7 @@ class SmallWorld:
         return version
 
     def day(self, night: Callable[[], Any], *stories: Story, noon: Callable[[], Any] | None = None) -> Any:
-        """Live through one day: calls, the guard at noon, more calls, yesterday's outcomes, and the tick at midnight."""
+        """Live through one day: calls, the guard at noon, more calls, yesterday's outcomes, the tick at midnight."""
         midnight = self.clock.now()
         today = [(story, self._calls(story, midnight)) for story in stories]
         for story, calls in today:

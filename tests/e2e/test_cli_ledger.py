@@ -23,6 +23,7 @@ from staged_rollout.assignment import AssignmentDocument, VariantRef
 from staged_rollout.cli.main import run
 from staged_rollout.ports import Applied, EndpointStatus, EndpointTarget, ObservedEndpoint, ObservedVariant
 from staged_rollout.state import Actor, EventType, NewEvent, State, desired, fold
+from tests.fakes.ports import MemoryRegistry
 
 HOSTILE = "see <b>this</b>\x1b[2J\x1b]0;owned\x07\nand this"
 SGR = re.compile(r"\x1b\[[0-9;]*m")
@@ -227,6 +228,9 @@ def test_a_rollback_publishes_the_champion_and_waits_for_the_endpoint(
     fill(ledger, builder)
     assignments, serving = route(home, builder), Instant()
     monkeypatch.setattr(platforms.EmbeddedPlatform, "serving", serving)
+    registry = MemoryRegistry()
+    registry.add("churn", "3")
+    monkeypatch.setattr(platforms.EmbeddedPlatform, "registry", registry)
     code, out, err = outcome(capsys, "rollback", "churn-v3", *BY, "--json")
     document = json.loads(out)
     routed = assignments.read("churn-prod")
@@ -235,10 +239,11 @@ def test_a_rollback_publishes_the_champion_and_waits_for_the_endpoint(
     assert routed is not None
     assert routed.document.champion == VariantRef(name="v2", version="2")
     assert (routed.document.candidate, routed.document.rollout) == (None, None)
-    assert document["status"]["state"] == "ROLLING_BACK"
+    assert document["status"]["state"] == "ROLLED_BACK"
     assert document["status"]["verdict"] == "rolled back by ana: checkout errors doubled"
-    assert document["endpoint"]["done"] is True
-    assert "staged-rollout advance churn-v3" in document["endpoint"]["left"]
+    assert document["status"]["settled"] is True
+    assert document["endpoint"] == {"done": True, "did": "settled as ROLLED_BACK", "left": ""}
+    assert registry.version("churn", "3").tags["lifecycle"] == "rolled_back"
     assert (serving.calls, [variant.name for variant in serving.production]) == (1, ["v2"])
 
 

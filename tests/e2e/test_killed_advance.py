@@ -40,6 +40,7 @@ class Killer:
     def __init__(self, world: SmallWorld, rollout: str) -> None:
         self._rollout = rollout
         self._random = random.Random(7)
+        self._effects = cycle((1, 2, 3, 4, 5))  # goes on from tick to tick, so that each tick dies elsewhere
         self.kills = {"effects": 0, "seconds": 0}
         with world.variables() as named:
             self._process = subprocess.Popen(
@@ -51,13 +52,12 @@ class Killer:
             )
 
     def tick(self) -> None:
-        """Killed twice at any moment, then after its first, second or third effect, until nothing is left to do.
+        """Killed at any moment, then after its first to fifth effect, until nothing is left to do.
 
-        Three in turn, because a tick that dies after announcing an effect can only announce it again.
+        More than one, because a tick that dies after announcing an effect can only announce it again.
         """
-        for _ in range(2):
-            self._once("seconds", round(self._random.uniform(0.02, 0.8), 3))
-        for effects in islice(cycle((1, 2, 3)), MOST_EFFECTS):
+        self._once("seconds", round(self._random.uniform(0.02, 0.8), 3))
+        for effects in islice(self._effects, MOST_EFFECTS):
             if self._once("effects", effects) == 0:
                 return
         raise AssertionError(f"the tick was not over after {MOST_EFFECTS} kills")
@@ -104,8 +104,8 @@ def test_killed_after_every_effect_it_ends_as_the_undisturbed_run_did(mortal, sm
         mortal.day(killer.tick, story)
     killer.close()
 
-    assert killer.kills["effects"] > 40
-    assert killer.kills["seconds"] > 10
+    assert killer.kills["effects"] > 20
+    assert killer.kills["seconds"] > 4
     undisturbed = small.events(rollout)
     disturbed = mortal.events(rollout)
     assert told(undisturbed) == told(disturbed)

@@ -85,10 +85,12 @@ def test_nobody_changed_arm(small, promoted, rollout):
 
 
 def test_every_line_of_every_log_is_accounted_for(small, promoted):
-    """lines = accepted + duplicates + quarantined + late + blank, and lines are those of the files."""
+    """Lines = accepted + duplicates + quarantined + late + blank, and lines are those of the files."""
     files = sorted((small.home.logs / "predictions" / promoted.endpoint).rglob("*.jsonl"))
     old, new = files[0].read_bytes().splitlines()[0], files[-1].read_bytes().splitlines()[-1]
-    (files[-1].parent / "again.jsonl").write_bytes(new + b'\n\n{"request_id": "cut sho\n  \n' + old + b"\n" + new + b"\n")
+    (files[-1].parent / "again.jsonl").write_bytes(
+        new + b'\n\n{"request_id": "cut sho\n  \n' + old + b"\n" + new + b"\n"
+    )
     platform = small.platform
     report = ingest(logs=platform.logs, lake=platform.lake, clock=platform.clock)
     found = (report.lines, report.accepted, report.duplicates, report.quarantined, report.late, report.blank)

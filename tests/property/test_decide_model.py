@@ -13,6 +13,7 @@ import pytest
 
 from staged_rollout.errors import NotApproverError, RefusedError
 from staged_rollout.operations.decide import act_on
+from staged_rollout.operations.journal import entering, write
 from staged_rollout.operations.operate import Act, operate
 from staged_rollout.policy import Action, Decision, decide
 from staged_rollout.state import (
@@ -172,6 +173,10 @@ def successors(events: tuple[Event, ...], ask: bool) -> Iterator[tuple[str, tupl
             state.rollout, [NewEvent(EventType.OBSERVED, payload)], expected_seq=state.seq, at=now, actor=TICK
         )
         yield "published", tuple(platform.ledger.log)
+    if state.state is State.ROLLING_BACK and state.stage.effective_at is not None:
+        platform = world(events, now)
+        write(platform, state, [entering(state.ending, state.reason)], TICK)  # what reconcile does once all has followed
+        yield "followed", tuple(platform.ledger.log)
     done: set[Any] = set()
     for letter in alphabet(state.state):
         figures = evidence(state, letter)
@@ -201,7 +206,7 @@ def check_decision(state: RolloutState, letter: Letter, found: Decision, ask: bo
         assert found.to is None
         return
     if state.state is State.ROLLING_BACK:
-        assert found.to in {None, state.ending}
+        assert found.to is None  # reconcile ends it
         return
     if state.state is not State.REGISTERED and (letter.harmful or letter.quality == "three in a row"):
         assert (found.to, found.ending) == (State.ROLLING_BACK, State.ROLLED_BACK)

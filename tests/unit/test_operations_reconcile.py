@@ -108,8 +108,8 @@ def test_an_update_that_keeps_failing_rolls_back(tmp_path, churn):
     platform.settle(ROLLOUT)
 
     state = load(platform, ROLLOUT)
-    assert state.state is State.ROLLING_BACK
-    assert state.ending is State.ROLLED_BACK
+    assert state.state is State.ROLLED_BACK
+    assert state.settled
     assert f"after {MAX_ATTEMPTS} attempts" in state.reason
     assert "no capacity" in state.reason
     assert platform.serving.endpoints[ENDPOINT].names() == ("v2",)

@@ -272,13 +272,10 @@ def test_a_bake_alarm_rolls_back(rollouts):
     assert (found.action, ends_in(found)) == (Action.ROLL_BACK, State.ROLLED_BACK)
 
 
-def test_a_rollback_ends_when_routers_and_endpoint_have_followed(rollouts):
-    for ending, action in [(State.ROLLED_BACK, Action.ROLL_BACK), (State.KEPT_CHAMPION, Action.KEEP_CHAMPION)]:
+def test_a_rollback_needs_no_further_decision(rollouts):
+    for ending in (State.ROLLED_BACK, State.KEPT_CHAMPION):
         built = rollouts().at(State.LIVE).enter(State.ROLLING_BACK, ending=ending).publish()
-        assert (decision(built).action, decision(built).to) == (action, ending)
-        for part in ("routing_as_desired", "endpoint_as_desired"):
-            shown = good(built.state, built.now).platform.model_copy(update={part: False})
-            assert decision(built, platform=shown).to is None
+        assert (decision(built).action, decision(built).to) == (Action.CONTINUE, None)
 
 
 @pytest.mark.parametrize("state", WATCHED)
