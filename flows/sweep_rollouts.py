@@ -27,9 +27,15 @@ def sweep_rollouts(environment: str = "local", start: Literal["deployments", "in
     for rollout, reason in blind_rollouts(environment):
         restore(rollout, "sweep_rollouts", reason, environment)
     started: list[str] = []
+    failed: list[str] = []
     for rollout in active_rollouts(environment):
         if start == "inline":
-            started.append(f"{rollout} {advance_rollout(rollout, environment)}")
+            # One that fails must not stop the others: its own run says why, and the sweep fails at its end.
+            run = advance_rollout(rollout, environment, return_state=True)
+            if run.is_completed():
+                started.append(f"{rollout} {run.result()}")
+            else:
+                failed.append(rollout)
         else:
             run_deployment(
                 "advance-rollout/advance",
@@ -38,4 +44,6 @@ def sweep_rollouts(environment: str = "local", start: Literal["deployments", "in
                 timeout=0,
             )
             started.append(rollout)
+    if failed:
+        raise RuntimeError(f"{', '.join(failed)} could not be advanced; their own runs say why")
     return started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,8 @@ from staged_rollout.state import (
     to_payload,
 )
 from staged_rollout.state.model import Champion
+
+_LOG = logging.getLogger(__name__)
 
 
 def code_version() -> str:
@@ -49,8 +52,16 @@ def load(platform: Platform, rollout: str) -> RolloutState:
 
 
 def active(platform: Platform) -> list[RolloutState]:
-    """All rollouts that have not ended, or have ended and are not cleaned up; oldest first."""
-    states = [load(platform, rollout) for rollout in platform.ledger.rollouts()]
+    """All rollouts that have not ended, or have ended and are not cleaned up; oldest first.
+
+    One that cannot be read is logged and left out: a broken chain must not stop the guard of all others.
+    """
+    states: list[RolloutState] = []
+    for rollout in platform.ledger.rollouts():
+        try:
+            states.append(load(platform, rollout))
+        except LedgerCorruptError:
+            _LOG.exception("%s is left alone", rollout)
     return [state for state in states if not state.settled]
 
 

@@ -24,7 +24,7 @@ def srm(window: Window) -> tuple[SrmFigures, ...]:
     state = window.state
     counts = {row["assigned_variant"]: int(row["units"]) for row in window.ask("srm_counts", window.present)}
     tests = [_test(state, "first exposure", counts)]
-    if state.state is State.LIVE:
+    if state.state in {State.LIVE, State.AWAITING_APPROVAL}:
         rows = window.ask("success_counts", window.present, matures_after=state.spec.success.matures_after)
         tests.append(
             _test(state, "closed with outcome", {row["assigned_variant"]: int(row["with_outcome"]) for row in rows})

@@ -39,7 +39,7 @@ def take(window: Window, planned: PlannedLook) -> LookFigures:
     n_t, n_c = success.n_candidate, success.n_champion
     information = information_fraction(n_t, n_c, plan.n_eff_max) if plan else 0.0
     kind = LookKind.FINAL if planned.kind is LookKind.EFFICACY and information >= 1.0 else planned.kind
-    insufficient = _insufficient(success, information, state.looks[-1].information if state.looks else 0.0)
+    insufficient = _insufficient(success)
     efficacy = harm = interval = None
     if not insufficient:
         if kind is not LookKind.HARM:
@@ -51,7 +51,9 @@ def take(window: Window, planned: PlannedLook) -> LookFigures:
             )
         harm = _bound(state.harm_bounds(), information, Spending("pocock", HARM_ALPHA_LIVE), final=False)
         bound = efficacy or harm
-        if bound is not None:
+        if bound is None:
+            insufficient = f"information {information:.4f} is not {MIN_INCREMENT} more than at the last test"
+        else:
             interval = score_interval(success.x_candidate, n_t, success.x_champion, n_c, bound.z)
     return LookFigures(
         slot=planned.slot,
@@ -91,7 +93,7 @@ def _success(window: Window) -> SuccessFigures:
     )
 
 
-def _insufficient(success: SuccessFigures, information: float, before: float) -> str:
+def _insufficient(success: SuccessFigures) -> str:
     """Why no test is made, or ""."""
     smallest = min(success.n_champion, success.n_candidate)
     if smallest < MIN_CLOSED:
@@ -100,16 +102,16 @@ def _insufficient(success: SuccessFigures, information: float, before: float) ->
     others = min(success.n_champion - success.x_champion, success.n_candidate - success.x_candidate)
     if min(events, others) < MIN_EVENTS:
         return f"{events:,} events and {others:,} non-events in a variant, asked {MIN_EVENTS} of each"
-    if information - before < MIN_INCREMENT:
-        return f"information grew by {information - before:.6f}, asked {MIN_INCREMENT}"
     return ""
 
 
 def _bound(
     frozen: tuple[BoundRecord, ...], information: float, spending: Spending, *, final: bool
 ) -> BoundFigures | None:
-    """The next bound on this side; None when all of its alpha is spent."""
+    """The next bound on this side; None when all of its alpha is spent, or its information has not grown enough."""
     if frozen and frozen[-1].alpha_spent >= spending.alpha:
+        return None
+    if information - (frozen[-1].information if frozen else 0.0) < MIN_INCREMENT:
         return None
     past = [Bound(record.look, record.information, record.z, record.alpha_spent) for record in frozen]
     bound = next_bound(past, information, spending, final=final)

@@ -70,7 +70,6 @@ def check_day(platform: Platform, state: RolloutState, day: date, batch_number: 
     }
     rows = platform.lake.table("quality_day", parameters, batch=batch)
     facts = platform.lake.query("quality_facts", parameters, batch=batch)[0]
-    known = {record.epoch for record in state.stages if record.epoch is not None}
     return platform.checks.run(
         state.spec.quality,
         rows,
@@ -78,6 +77,6 @@ def check_day(platform: Platform, state: RolloutState, day: date, batch_number: 
             **facts,
             "day": day,
             "variants": [state.champion.variant, state.candidate.variant],
-            "epochs": sorted(known),
+            "epochs": sorted(state.epochs),
         },
     )

@@ -72,7 +72,11 @@ def registered(state: RolloutState, evidence: Evidence, holds: tuple[Hold, ...])
 
 
 def shadow(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tuple[Hold, ...]) -> Decision:
-    """SHADOW -> CANARY, or KEPT_CHAMPION when it cannot win or its gates stay shut for twice its time."""
+    """SHADOW -> CANARY, or KEPT_CHAMPION when it cannot win or its gates stay shut for twice its time.
+
+    The candidate's errors show as answers that were not captured; Data Capture carries no latency, so that is first
+    judged in CANARY, by the guard.
+    """
     rules = spec.stages.shadow
     figures = evidence.shadow
     shut: list[str] = []
@@ -143,6 +147,9 @@ def canary(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tu
         shut.append(f"baseline: {units:,} of {MIN_BASELINE_UNITS:,} closed champion units")
     if shut or holds:
         return stay(tuple(shut) or ("the canary's gates are open",), holds)
+    rate = baseline.value if last and baseline is not None else None
+    if rate is not None and not 0.0 < rate < 1.0:
+        return keep(f"no test can be planned: the champion's {spec.success.metric} is {rate:.0%} of all units")
     reason = (
         f"canary {rules.share:.0%} served {_lasted(state, evidence)} to {traffic.candidate.units:,} units "
         f"(control {traffic.champion.units:,}); no guardrail crossed, SRM and quality passed"

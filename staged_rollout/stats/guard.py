@@ -44,6 +44,10 @@ MIXTURE_UNITS = 25.0
 _RARE_SHARE = 0.25
 
 
+LARGEST_LOG_E = 1000.0
+"""No threshold is anywhere near it: alpha would be e^-1000."""
+
+
 @dataclass(frozen=True)
 class GuardResult:
     """What the guard says now.
@@ -89,6 +93,11 @@ def log_normal_mixture(z: float, n_eff: float, n0: float = MIXTURE_UNITS) -> flo
     """
     weight = n_eff / (n_eff + n0)
     return math.log(2) - 0.5 * math.log1p(n_eff / n0) + 0.5 * z * z * weight + float(log_ndtr(z * math.sqrt(weight)))
+
+
+def bounded(log_e: float) -> float:
+    """A log e-value within +-`LARGEST_LOG_E`: an impossible observation is told as a number, never as inf."""
+    return min(max(log_e, -LARGEST_LOG_E), LARGEST_LOG_E)
 
 
 def guard_worsening(
@@ -138,6 +147,7 @@ def guard_worsening(
         method, share = "normal-mixture", 1 - _RARE_SHARE
         z = _score_z(treatment, control, exact(margin))
         log_e = 0.0 if z is None else log_normal_mixture(z, effective_units(treatment.n, control.n))
+    log_e = bounded(log_e)
     threshold = -math.log(alpha * share)
     worsening = None if method == "insufficient" else _worsening(treatment, control)
     return GuardResult(

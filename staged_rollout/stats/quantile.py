@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from staged_rollout.errors import StatisticsError
 from staged_rollout.stats.exceedance import ExceedanceMoments
-from staged_rollout.stats.guard import GuardResult, Method, log_normal_mixture
+from staged_rollout.stats.guard import GuardResult, Method, bounded, log_normal_mixture
 from staged_rollout.stats.inputs import inside, not_negative
 from staged_rollout.stats.moments import exact, ratio_estimate
 from staged_rollout.stats.non_inferiority import z_non_inferiority
@@ -133,7 +133,7 @@ def guard_quantile(
     test = quantile_worsening(treatment, control, grid, margin_ms=margin_ms, level=level)
     z = _guard_z(treatment, control, grid, margin_ms, level)
     method: Method = "insufficient" if z is None else "normal-mixture"
-    log_e = 0.0 if z is None else log_normal_mixture(z, effective_units(treatment.n, control.n))
+    log_e = 0.0 if z is None else bounded(log_normal_mixture(z, effective_units(treatment.n, control.n)))
     threshold = -math.log(alpha)
     return GuardResult(
         worsening=test.worsening_ms if test else None,

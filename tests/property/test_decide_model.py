@@ -175,7 +175,9 @@ def successors(events: tuple[Event, ...], ask: bool) -> Iterator[tuple[str, tupl
         yield "published", tuple(platform.ledger.log)
     if state.state is State.ROLLING_BACK and state.stage.effective_at is not None:
         platform = world(events, now)
-        write(platform, state, [entering(state.ending, state.reason)], TICK)  # what reconcile does once all has followed
+        write(
+            platform, state, [entering(state.ending, state.reason)], TICK
+        )  # what reconcile does once all has followed
         yield "followed", tuple(platform.ledger.log)
     done: set[Any] = set()
     for letter in alphabet(state.state):

@@ -132,6 +132,8 @@ def test_reading_bit_by_bit_ends_where_reading_at_once_does(kinds, cuts, rows_pe
             assert report.balanced
             assert () == report.findings
         books = lake.books()
+        with lake.writer() as writer:
+            claimed = writer.positions()[NAME].to_byte
         lake.close()
 
     def total(name):
@@ -141,4 +143,6 @@ def test_reading_bit_by_bit_ends_where_reading_at_once_does(kinds, cuts, rows_pe
     assert expected["row"] - len(units) == total("duplicates")
     assert expected["junk"] == total("quarantined")
     assert expected["blank"] == total("blank")
-    assert len(content) == total("bytes")
+    assert len(content) == claimed
+    # A last line may be taken before its line end is written; that end is claimed later, and belongs to no new line.
+    assert 0 <= len(content) - total("bytes") <= len(cuts) * len(line_end)

@@ -110,7 +110,10 @@ def test_interval_and_test_never_disagree(n, delta0, z_crit):
     assert (delta0 > high) == (z < -z_crit)
 
 
-@given(counts, st.floats(0, 0.5), st.sampled_from(["higher", "lower"]))
+margins = st.one_of(st.just(0.0), st.floats(1e-4, 0.5))  # below 0.01pp only rounding is left of both statistics
+
+
+@given(counts, margins, st.sampled_from(["higher", "lower"]))
 def test_relabelling_events_mirrors_the_direction(n, margin, better):
     """Law: counting non-events with the opposite direction gives the same verdict."""
     x_t, n_t, x_c, n_c = n
@@ -214,6 +217,7 @@ def test_which_variant_e_value_is_a_supermartingale(k_t, k_c, share, part):
 @given(st.integers(1, 15), st.integers(1, 15), st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.9))
 def test_difference_e_value_is_worth_at_most_one_under_the_null(n_t, n_c, p_c, part, allowed):
     """Law: for every pi_T <= pi_C + allowed the expected e-value is at most 1 (exact enumeration)."""
+    p_c, part = round(p_c, 9), round(part, 9)  # scipy's binomial overflows at subnormal probabilities
     p_t = part * min(1.0, p_c + allowed)
     expected = math.fsum(
         binom.pmf(k_t, n_t, p_t) * binom.pmf(k_c, n_c, p_c) * math.exp(log_e_difference(k_t, n_t, k_c, n_c, allowed))
