@@ -27,6 +27,7 @@ class Mutation:
 
 
 INVARIANTS = "tests/property/test_invariants.py"
+LIVED = "tests/property/test_invariants_lived.py"
 STATE_LAWS = "tests/property/test_state_laws.py"
 
 MUTATIONS = (
@@ -108,7 +109,7 @@ MUTATIONS = (
         "staged_rollout/policy/stages.py",
         'return ("no event day has been checked yet",) if evidence.quality.day is None else ()',
         "return ()",
-        f"{INVARIANTS}::test_invariant_09_missing_data_is_never_a_pass",
+        f"{LIVED}::test_invariant_09_missing_data_is_never_a_pass",
     ),
     Mutation(
         10,
@@ -124,7 +125,7 @@ MUTATIONS = (
         "staged_rollout/operations/reconcile.py",
         'after = write(platform, state, [intended("endpoint", key, _as_json(target))], actor)',
         "after = state",
-        f"{INVARIANTS}::test_invariant_11_an_intent_stands_before_each_call_and_a_result_after",
+        f"{LIVED}::test_invariant_11_an_intent_stands_before_each_call_and_a_result_after",
     ),
     Mutation(
         12,
@@ -132,7 +133,7 @@ MUTATIONS = (
         "staged_rollout/policy/stages.py",
         "for reason, detail in holds if reason in {HoldReason.SRM, HoldReason.QUALITY}]",
         "for reason, detail in holds if reason is HoldReason.SRM]",
-        f"{INVARIANTS}::test_invariant_12_an_approval_names_a_decision_and_lapses",
+        f"{LIVED}::test_invariant_12_an_approval_names_a_decision_and_lapses",
     ),
     Mutation(
         12,
@@ -140,7 +141,7 @@ MUTATIONS = (
         "staged_rollout/policy/stages.py",
         "if approval is not None and approval.decision_seq == asking and approval.approved:",
         "if approval is not None and approval.approved:",
-        f"{INVARIANTS}::test_invariant_12_an_approval_names_a_decision_and_lapses",
+        f"{LIVED}::test_invariant_12_an_approval_names_a_decision_and_lapses",
     ),
     Mutation(
         13,
@@ -156,7 +157,7 @@ MUTATIONS = (
         "staged_rollout/policy/stages.py",
         "        if state.plan is not None and _past_last(state, evidence.as_of):\n",
         "        if state.plan is not None and not holds and _past_last(state, evidence.as_of):\n",
-        f"{INVARIANTS}::test_invariant_13_live_ends_at_its_time_also_while_held",
+        f"{LIVED}::test_invariant_13_live_ends_at_its_time_also_while_held",
     ),
     Mutation(
         14,
@@ -164,6 +165,6 @@ MUTATIONS = (
         "staged_rollout/operations/restore.py",
         "since = platform.ledger.last_watched(state.rollout) or state.stage.entered_at",
         "since = state.stage.entered_at",
-        f"{INVARIANTS}::test_invariant_14_only_a_rollout_that_nobody_watched_is_blind",
+        f"{LIVED}::test_invariant_14_only_a_rollout_that_nobody_watched_is_blind",
     ),
 )

@@ -141,10 +141,10 @@ def test_a_candidate_slowed_by_80_ms_is_rolled_back_by_the_p95_guardrail(small, 
 
 
 def test_it_was_the_guard_between_looks_that_stopped_it(small, sluggish):
-    """At noon, hours before the next advance: the watch found it exposed and left it rolling back."""
+    """At noon, hours before the next advance: the watch found it exposed and left it rolled back."""
     story, seen = sluggish
     stopped = [(before, after) for before, after, _ in seen if before is not after]
-    assert [(State.CANARY, State.ROLLING_BACK)] == stopped
+    assert [(State.CANARY, State.ROLLED_BACK)] == stopped
     entered = next(
         event
         for event in small.events(story.rollout(2))

@@ -1,11 +1,9 @@
-"""`python -m demo`, killed and interrupted, and resumed to its end: one run of a few minutes tells everything."""
+"""One run of `python -m demo`: killed in the middle of a day, resumed, interrupted in another, and resumed to its end."""
 
 from __future__ import annotations
 
-import json
 import os
 import queue
-import re
 import signal
 import sqlite3
 import subprocess
@@ -16,15 +14,11 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 MARK = "STAGED_ROLLOUT_TEST_MARK"
 KILL_AFTER, INTERRUPT_AFTER = 6, 11
 GONE_WITHIN_S = 20.0
 A_LINE_WITHIN_S = 180.0
-GOLDEN = Path(__file__).with_name("demo_seed_7.txt")
 
 
 class Demo:
@@ -113,10 +107,13 @@ def hashes(home: Path) -> dict[str, list[str]]:
     return chains
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """Killed in the middle of a day, resumed, interrupted in the middle of another, and resumed to the end."""
-    told = Told(tmp_path_factory.mktemp("demo") / "home")
+def run_disturbed(home: Path) -> Told:
+    """The whole run; takes a few minutes.
+
+    Args:
+        home: The demo's home folder, which does not exist yet.
+    """
+    told = Told(home)
 
     first = Demo(told.home)
     first.until(f"day {KILL_AFTER:>2}")
@@ -139,68 +136,3 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     told.gone["ended"] = last.leaves_nothing()
     told.output = [*first.lines, *second.lines, *last.lines]
     return told
-
-
-def table(lines: list[str]) -> list[str]:
-    """The final table."""
-    start = next(number for number, line in enumerate(lines) if line.startswith("What was decided"))
-    end = next(number for number, line in enumerate(lines) if line.startswith("└"))
-    return lines[start : end + 1]
-
-
-def test_it_ends_well_with_both_endings(told):
-    assert 0 == told.codes["ended"], "\n".join(told.output[-30:])
-    rows = [line for line in table(told.output) if line.startswith("│ churn-v")]
-    assert ["churn-v2", "churn-v3"] == [row.split("│")[1].strip() for row in rows]
-    assert ["PROMOTED", "ROLLED_BACK"] == [row.split("│")[2].strip() for row in rows]
-
-
-def test_a_kill_takes_every_process_with_it(told):
-    assert -signal.SIGKILL == told.codes["killed"]
-    assert told.alive_before_kill >= 3
-    assert told.gone["killed"]
-
-
-def test_an_interrupt_leaves_no_process_behind(told):
-    assert 130 == told.codes["interrupted"]
-    assert any("make demo RESUME=1 goes on" in line for line in told.output)
-    assert not any("Traceback" in line for line in told.output)
-    assert told.gone["interrupted"]
-
-
-def test_the_end_leaves_no_process_behind(told):
-    assert told.gone["ended"]
-
-
-def test_the_ledger_still_begins_as_it_did_when_it_was_killed(told):
-    assert told.prefix
-    chains = hashes(told.home)
-    for rollout, links in told.prefix.items():
-        assert links == chains[rollout][: len(links)]
-        assert len(links) < len(chains[rollout])
-
-
-def test_every_day_is_told_once_but_for_the_days_that_were_cut_short(told):
-    days = [int(found[1]) for line in told.output if (found := re.match(r"day +(\d+) ", line))]
-    assert list(range(1, max(days) + 1)) == days
-    assert 2 == sum(line.startswith("resuming on day") for line in told.output)
-
-
-def test_the_table_is_that_of_an_undisturbed_run(told):
-    """demo_seed_7.txt is the table of a run that nobody disturbed; no latency stands in it."""
-    assert GOLDEN.read_text(encoding="utf-8").splitlines() == [line.rstrip() for line in table(told.output)]
-
-
-def test_the_books_are_balanced_and_no_call_was_made_twice(told):
-    books = next(line for line in told.output if line.startswith("logs: "))
-    assert "(balanced)" in books
-    seen: set[str] = set()
-    for file in (told.home / "logs" / "predictions").rglob("*.jsonl"):
-        for line in file.read_bytes().splitlines():
-            try:
-                request = json.loads(line)["request_id"]
-            except ValueError:  # cut short by the kill
-                continue
-            assert request not in seen
-            seen.add(request)
-    assert len(seen) > 5000
