@@ -4,25 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from demo import models
-from tests.e2e.demo_process import Told, run_disturbed
 from tests.e2e.small_world import FIRST_DAY, SmallWorld, Story
-
-
-@pytest.fixture(scope="session", autouse=True)
-def disturbed_demo(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Future[Told] | None]:
-    """The demo, begun with the first test of this folder and awaited by the last: it leaves half of the machine free."""
-    if not any(item.path.name == "test_whole_demo.py" for item in request.session.items):
-        yield None
-        return
-    with ThreadPoolExecutor(1) as background:
-        yield background.submit(run_disturbed, tmp_path_factory.mktemp("demo") / "home")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""One run of `python -m demo`: killed in the middle of a day, resumed, interrupted in another, and resumed to its end."""
+"""One run of `python -m demo`: killed in the middle of a day, resumed, interrupted in another, resumed to its end."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`python -m demo`, killed, interrupted and resumed to its end: one run of a few minutes tells everything.
-
-It runs beside the other tests of this folder, and is asked last.
-"""
+"""`python -m demo`, killed, interrupted and resumed to its end: one run of a few minutes tells everything."""
 
 from __future__ import annotations
 
@@ -12,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.demo_process import hashes
+from tests.e2e.demo_process import hashes, run_disturbed
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def told(disturbed_demo):
-    return disturbed_demo.result()
+def told(tmp_path_factory):
+    return run_disturbed(tmp_path_factory.mktemp("demo") / "home")
 
 
 def table(lines: list[str]) -> list[str]:
