@@ -33,20 +33,10 @@ from staged_rollout.state import (
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
 
-STORIES = "e2e stories"
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One file, one process; the stories that share Prefect's harness share a process too. The longest begin first."""
-    groups = {item: _group(item.path) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: (item.path.name != "test_whole_demo.py", groups[item] != STORIES))
-
-
-def _group(path: Path) -> str:
-    alone = path.parent.name != "e2e" or path.name in {"test_whole_demo.py", "test_cli_ledger.py"}
-    return path.stem if alone else STORIES
+    """The longest files begin first, so that two processes end together; within a file the order stays."""
+    items.sort(key=lambda item: (item.path.name != "test_whole_demo.py", item.path.parent.name != "e2e"))
 
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

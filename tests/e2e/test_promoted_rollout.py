@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 
 import pytest
@@ -87,9 +88,10 @@ def test_nobody_changed_arm(small, promoted, rollout):
 def test_every_line_of_every_log_is_accounted_for(small, promoted):
     """Lines = accepted + duplicates + quarantined + late + blank, and lines are those of the files."""
     files = sorted((small.home.logs / "predictions" / promoted.endpoint).rglob("*.jsonl"))
-    old, new = files[0].read_bytes().splitlines()[0], files[-1].read_bytes().splitlines()[-1]
+    known = files[-1].read_bytes().splitlines()[-1]
+    late = json.dumps({**json.loads(known), "request_id": "late", "timestamp": "2026-01-05T00:00:00Z"}).encode()
     (files[-1].parent / "again.jsonl").write_bytes(
-        new + b'\n\n{"request_id": "cut sho\n  \n' + old + b"\n" + new + b"\n"
+        b"\n".join((known, b"", b'{"request_id": "cut sho', b"  ", late, known, b""))
     )
     platform = small.platform
     report = ingest(logs=platform.logs, lake=platform.lake, clock=platform.clock)
