@@ -32,7 +32,7 @@ demo: $(STAMP) ## Watch one candidate promoted and one rolled back (SEED=n; RESU
 	@$(BIN)/python -m demo --seed $(SEED) $(if $(RESUME),--resume)
 
 test: $(STAMP) ## Run every test
-	@$(BIN)/python -m pytest -q -p no:cacheprovider -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -q -p no:cacheprovider -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP) ## Format, lint, types, layers
 	@$(BIN)/ruff format --check .

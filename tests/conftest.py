@@ -39,6 +39,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path.name != "test_whole_demo.py", item.path.parent.name != "e2e"))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One file, one process; the stories, which share Prefect's harness and a world, share a process too."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Rooms(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = Path(nodeid.partition("::")[0])
+            alone = file.parent.name != "e2e" or file.stem in {"test_whole_demo", "test_cli_ledger"}
+            return str(file) if alone else "e2e stories"
+
+    return Rooms(config, log)
+
+
 START = datetime(2026, 3, 2, tzinfo=UTC)
 TESTS = Actor("tests")
 
