@@ -192,6 +192,17 @@ def test_a_guardrail_that_is_only_watched_neither_rolls_back_nor_blocks(rollouts
     assert decision(built, look=look(), guardrails=loud).to is State.PROMOTING
 
 
+def test_a_significant_worsening_within_its_margin_does_not_block(rollouts):
+    """ADR 0007: 0.4 pp worse, for certain, against a margin of 1 pp that is kept for certain as well."""
+    worse = guardrail(z=6.0).model_copy(update={"worsening": 0.004, "candidate": 0.014})
+    assert (
+        decision(rollouts().at(State.LIVE), look=look(), guardrails=(worse, guardrail("latency_p95"))).to
+        is State.PROMOTING
+    )
+    unproven = worse.model_copy(update={"z_non_inferiority": 1.0})
+    assert decision(rollouts().at(State.LIVE), look=look(), guardrails=(unproven, guardrail("latency_p95"))).to is None
+
+
 def test_a_win_may_have_to_be_approved(rollouts, churn):
     found = decision(rollouts(churn | {"decide": ASK}).at(State.LIVE), look=look())
     assert found.to is State.AWAITING_APPROVAL
