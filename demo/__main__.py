@@ -82,8 +82,7 @@ def _settings(home: Path) -> None:
         }
     )
     os.environ.pop("PREFECT_API_URL", None)
-    for noisy in ("httpx", "great_expectations"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("staged_rollout.notifications").setLevel(logging.CRITICAL)  # the day's line tells the same
 
 

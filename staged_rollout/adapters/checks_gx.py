@@ -88,7 +88,8 @@ def _great_expectations() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import great_expectations
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # its temporary folders are no news
+    # Its temporary folders are no news; this module sets a level of its own when it is imported.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     return great_expectations
 
 
