@@ -1,4 +1,4 @@
-"""Group-sequential bounds from a spending function; past bounds are frozen, and each look adds one.
+"""Bounds of looks that are taken one at a time: from a spending function, past bounds frozen, each look adding one.
 
 Source: Lan and DeMets (1983), Biometrika 70, 659-663; recursive integration as in `recursion`.
 """
@@ -11,17 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri_exp
 
 from staged_rollout.errors import StatisticsError
 from staged_rollout.stats.inputs import finite, positive
-from staged_rollout.stats.recursion import Survivors, log_crossing, survivors
+from staged_rollout.stats.recursion import LOWER, Looks, log_exit
+from staged_rollout.stats.solve import solve_bound
 from staged_rollout.stats.spending import Spending, log_difference
 
 #: Looks closer than this in information fraction are not taken.
 SMALLEST_INCREMENT = 1e-4
 _SMALLEST_NORMAL = 1e-300
-_ITERATIONS = 100
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,24 @@ class Bound:
     alpha_spent: float
 
 
+@dataclass(frozen=True, eq=False)
+class Exits:
+    """Probabilities of stopping first at each look.
+
+    Args:
+        upper: P(Z_k >= upper_k, no stop before), shape (K,).
+        lower: P(Z_k <= lower_k, no stop before), shape (K,); zeros where there is no lower bound.
+    """
+
+    upper: npt.NDArray[np.float64]
+    lower: npt.NDArray[np.float64]
+
+
 def next_bound(past: Sequence[Bound], information: float, spending: Spending, *, final: bool = False) -> Bound:
-    """The bound of the look after `past`, which stays as it was.
+    """The one-sided bound of the look after `past`, which stays as it was.
 
     The first look with information >= 1, and one declared `final` whatever its information, spends all that is left;
-    the true information enters the covariances either way.
+    the true information enters the covariances either way. For two sides, futility and whole plans see `design`.
 
     Args:
         past: Bounds of the looks taken so far, in order; empty before the first.
@@ -65,20 +77,39 @@ def next_bound(past: Sequence[Bound], information: float, spending: Spending, *,
     >>> round(first.z, 8), round(second.z, 8)
     (2.96258804, 1.96859564)
     """
-    infos, zs = _checked([bound.information for bound in past], [bound.z for bound in past])
-    _check_step(infos[-1] if infos else 0.0, information)
+    looks = looks_of([bound.information for bound in past], [bound.z for bound in past])
+    spent = past[-1].alpha_spent if past else 0.0
+    return next_upper(looks, spent, information, spending, final=final)
+
+
+def next_upper(looks: Looks, spent: float, information: float, spending: Spending, *, final: bool) -> Bound:
+    """The upper bound of the look after `looks`, whose lower bounds count as stops.
+
+    Args:
+        looks: Looks taken so far, with their bounds.
+        spent: Alpha spent by them.
+        information: Information fraction of this look.
+        spending: The spending function of the upper side.
+        final: Whether no look follows.
+
+    Returns:
+        The new bound.
+
+    Raises:
+        StatisticsError: As `next_bound`.
+    """
+    earlier = looks.information[-1] if looks else 0.0
+    check_step(earlier, information)
     information = float(information)
     ends = final or information >= 1
     log_target = math.log(spending.alpha) if ends else spending.log_cumulative(information)
-    log_increment = log_difference(log_target, _log_spent(past, spending))
-    before = survivors(infos, zs, information) if infos else None
-    z = _solve(before, information, log_increment, log_target)
-    spent = spending.alpha if ends else spending.cumulative(information)
-    return Bound(len(infos) + 1, information, z, spent)
+    log_increment = log_difference(log_target, _log_spent(spent, earlier, spending) if looks else -math.inf)
+    z = solve_bound(looks, information, log_increment, log_target)
+    return Bound(len(looks) + 1, information, z, spending.alpha if ends else spending.cumulative(information))
 
 
 def bounds(information: Sequence[float], spending: Spending, *, final: bool = False) -> tuple[Bound, ...]:
-    """The bounds of a whole series of looks.
+    """The one-sided bounds of a whole series of looks.
 
     Args:
         information: Information fractions, rising by at least 1e-4; none follows the first that reaches 1.
@@ -100,10 +131,49 @@ def bounds(information: Sequence[float], spending: Spending, *, final: bool = Fa
     return tuple(taken)
 
 
+def exit_probabilities(
+    information: Sequence[float],
+    upper: Sequence[float],
+    lower: Sequence[float] | None = None,
+    drift: float = 0.0,
+) -> Exits:
+    """Probability of stopping *first* at each look, above or below.
+
+    Args:
+        information: Information fractions t_k, ascending, shape (K,).
+        upper: Upper bounds on the z scale, shape (K,).
+        lower: Lower bounds on the z scale, none above its upper bound, shape (K,); -inf where a look has none, None
+            where no look has one.
+        drift: E[Z_k] = drift * sqrt(t_k); 0 under the null hypothesis.
+
+    Returns:
+        The probabilities at each look.
+
+    Raises:
+        StatisticsError: Lengths differ, information does not rise by at least 1e-4, bounds are out of order, or a
+        number is not finite.
+
+    >>> stops = exit_probabilities((0.5, 1.0), (2.5, 2.0), (0.0, 2.0))
+    >>> round(float(stops.upper.sum() + stops.lower.sum()), 12)
+    1.0
+    """
+    looks = looks_of(information, upper, lower)
+    finite("drift", drift, "drift is E[Z] at information fraction 1")
+    above, below = np.zeros(len(looks)), np.zeros(len(looks))
+    for k, t in enumerate(looks.information):
+        before = looks.first(k)
+        if k and looks.lower[k - 1] >= looks.upper[k - 1]:
+            break  # nobody goes on
+        above[k] = math.exp(min(0.0, log_exit(before, t, looks.upper[k], drift)[0]))
+        if looks.lower[k] > -math.inf:
+            below[k] = math.exp(min(0.0, log_exit(before, t, looks.lower[k], drift, LOWER)[0]))
+    return Exits(above, below)
+
+
 def crossing_probabilities(
     information: Sequence[float], z: Sequence[float], drift: float = 0.0
 ) -> npt.NDArray[np.float64]:
-    """Probability of a *first* crossing at each look.
+    """Probability of a *first* crossing of one-sided bounds at each look.
 
     Args:
         information: Information fractions t_k, ascending, shape (K,).
@@ -116,29 +186,38 @@ def crossing_probabilities(
     Raises:
         StatisticsError: Lengths differ, information does not rise by at least 1e-4, or a number is not finite.
     """
-    infos, zs = _checked(information, z)
-    finite("drift", drift, "drift is E[Z] at information fraction 1")
-    out = np.empty(len(infos))
-    for k, t in enumerate(infos):
-        before = survivors(infos[:k], zs[:k], t) if k else None
-        out[k] = math.exp(min(0.0, log_crossing(before, t, zs[k], drift)[0]))
-    return out
+    return exit_probabilities(information, z, drift=drift).upper
 
 
-def _checked(information: Sequence[float], z: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if len(information) != len(z):
-        message = f"{len(information)} information fractions and {len(z)} bounds, must be the same number"
-        raise StatisticsError(message, hint="one bound per look", looks=len(information), bounds=len(z))
+def looks_of(information: Sequence[float], upper: Sequence[float], lower: Sequence[float] | None = None) -> Looks:
+    """The looks, checked.
+
+    Raises:
+        StatisticsError: As `exit_probabilities`.
+    """
+    lower = [-math.inf] * len(upper) if lower is None else lower
+    if not len(information) == len(upper) == len(lower):
+        counts = f"{len(upper)}" if len(upper) == len(lower) else f"{len(upper)} upper and {len(lower)} lower"
+        message = f"{len(information)} information fractions and {counts} bounds, must be the same number"
+        raise StatisticsError(message, hint="one bound per look", looks=len(information), bounds=len(upper))
     earlier = 0.0
     for t in information:
-        _check_step(earlier, t)
+        check_step(earlier, t)
         earlier = t
-    for k, value in enumerate(z, start=1):
-        finite(f"z of look {k}", value, "bounds are finite; a look that was not taken is left out")
-    return tuple(float(t) for t in information), tuple(float(value) for value in z)
+    for k, (high, low) in enumerate(zip(upper, lower, strict=True), start=1):
+        finite(f"z of look {k}", high, "bounds are finite; a look that was not taken is left out")
+        if math.isnan(low) or low > high:
+            message = f"lower bound of look {k} == {low}, must be <= {high}, its upper bound"
+            raise StatisticsError(message, hint="-inf where a look has no lower bound", lower=low, upper=high)
+    return Looks(tuple(float(t) for t in information), tuple(float(z) for z in upper), tuple(float(z) for z in lower))
 
 
-def _check_step(earlier: float, t: float) -> None:
+def check_step(earlier: float, t: float) -> None:
+    """A look's information must be a positive number, and rise.
+
+    Raises:
+        StatisticsError: It does not.
+    """
     positive("information", t, "information is I / I_max at the look")
     # Fractions such as 0.3001 - 0.3 are a few units in the last place short of 1e-4.
     if t - earlier < SMALLEST_INCREMENT * (1 - 1e-9):
@@ -150,46 +229,9 @@ def _check_step(earlier: float, t: float) -> None:
         )
 
 
-def _log_spent(past: Sequence[Bound], spending: Spending) -> float:
+def _log_spent(spent: float, information: float, spending: Spending) -> float:
     """Log of the alpha spent; from the spending function where the recorded number has underflowed."""
-    if not past:
-        return -math.inf
-    spent = past[-1].alpha_spent
     if not 0 <= spent <= spending.alpha:
         message = f"alpha spent before == {spent}, must be >= 0 and <= {spending.alpha}"
         raise StatisticsError(message, hint="past bounds belong to another spending function", spent=spent)
-    return math.log(spent) if spent > _SMALLEST_NORMAL else spending.log_cumulative(past[-1].information)
-
-
-def _solve(before: Survivors | None, t: float, log_increment: float, log_target: float) -> float:
-    """The z that is first crossed at this look with probability exp(log_increment).
-
-    log P is concave and falls in z, so Newton from the right end converges from one side; bisection guards it where
-    the density underflows.
-    """
-    high = -float(ndtri_exp(log_increment))  # P(first crossing) <= P(Z >= z)
-    if before is None:
-        return high
-    low = -float(ndtri_exp(log_target)) - 1.0  # P(first crossing) >= P(Z >= z) - what was spent before
-    while log_crossing(before, t, low)[0] < log_increment:
-        if low < -_ITERATIONS:
-            raise StatisticsError(
-                f"alpha for this look == {math.exp(log_increment):.6g}, more than can still cross",
-                hint="past bounds and their spent alpha do not belong together",
-                increment=math.exp(log_increment),
-            )
-        low -= 1.0 + abs(low)
-    z = high
-    for _ in range(_ITERATIONS):
-        log_p, slope = log_crossing(before, t, z)
-        excess = log_p - log_increment
-        if excess < 0:
-            high = z
-        else:
-            low = z
-        step = -excess / slope if math.isfinite(excess) and slope < 0 and math.isfinite(slope) else math.nan
-        if abs(step) <= 2e-15 * max(1.0, abs(z)):
-            return z + step
-        inside = low <= z + step <= high
-        z = z + step if inside else 0.5 * (low + high)
-    return z
+    return math.log(spent) if spent > _SMALLEST_NORMAL else spending.log_cumulative(information)

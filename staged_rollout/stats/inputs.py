@@ -68,10 +68,25 @@ def count(name: str, value: int) -> int:
     Raises:
         StatisticsError: The value is negative or not whole.
     """
-    if value < 0 or value != int(value):
+    # Compared before int(), which raises errors of its own for nan and inf.
+    if not 0 <= value < math.inf or value != int(value):
         message = f"{name} == {value}, must be a whole number >= 0"
         raise StatisticsError(message, hint="pass counts, not shares", name=name, value=value)
     return int(value)
+
+
+def events_and_units(x: int, n: int, variant: str) -> tuple[int, int]:
+    """Return the events and units of a variant if both are counts and each unit has one event at most.
+
+    Raises:
+        StatisticsError: A number is negative or not whole, or there are more events than units.
+    """
+    x, n = count(f"x_{variant}", x), count(f"n_{variant}", n)
+    if x > n:
+        raise StatisticsError(
+            f"x_{variant} == {x}, must be <= n_{variant} == {n}", hint="events are counted per unit", x=x, n=n
+        )
+    return x, n
 
 
 def counts_and_weights(counts: Sequence[int], weights: Sequence[float]) -> tuple[tuple[int, ...], tuple[float, ...]]:

@@ -1,16 +1,16 @@
-"""The joint law of the looks, by recursive integration: who has not crossed yet, and who crosses next.
+"""The joint law of the looks, by recursive integration: who has not stopped yet, and who stops next.
 
 B(t) = Z(t) sqrt(t) is Brownian motion. Past looks enter only through
 
-    h_k(s) = P(no crossing at looks 1..k | B(t_k) = s),
+    h_k(s) = P(no stop at looks 1..k | B(t_k) = s),
 
-a number in [0, 1] that obeys, for s below the bound,
+a number in [0, 1] that is 0 outside the bounds and obeys between them
 
-    h_k(s) = integral over u < b_{k-1} of h_{k-1}(u) N(u; s t_{k-1} / t_k, t_{k-1} (t_k - t_{k-1}) / t_k) du,
+    h_k(s) = integral over a_{k-1} < u < b_{k-1} of h_{k-1}(u) N(u; s t_{k-1} / t_k, t_{k-1} (t_k - t_{k-1}) / t_k) du,
 
 which is the Brownian bridge. Against the usual recursion on densities it has three virtues: nothing underflows
 however high the early bounds are; the kernel is a band around the bridge's mean; and h does not depend on the drift,
-so that power needs no second recursion.
+so that power, futility and inference need no second recursion.
 
 Source: Armitage, McPherson and Rowe (1969), JRSS A 132, 235-244; Jennison and Turnbull (2000), ch. 19. Quadrature:
 composite Gauss-Legendre, 16 nodes per panel, panels no wider than 3 times the *smaller* of the step to this look and
@@ -22,24 +22,31 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr
 
 Floats = npt.NDArray[np.float64]
+#: Which bound is crossed: 1 the upper one, -1 the lower one.
+Side = Literal[1, -1]
+UPPER: Side = 1
+LOWER: Side = -1
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 _PANEL = 3.0
 # Beyond 8.5 standard deviations a normal holds less than 1e-17, below the rounding of the sums.
 _REACH = 8.5
+# How far down the nodes go is rounded to steps of this many standard deviations, so that near questions share them.
+_DEPTH = 8.0
 _CHUNK = 64
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 
 @dataclass(frozen=True, eq=False)
 class Survivors:
-    """The law of B at a look among those that have crossed nowhere so far.
+    """The law of B at a look among those that have stopped nowhere so far.
 
     Args:
         information: Information fraction of the look.
@@ -60,28 +67,67 @@ class Survivors:
         return np.asarray(self.log_mass - 0.5 * deviation * deviation - _LOG_SQRT_2PI - 0.5 * math.log(t))
 
 
-@lru_cache(maxsize=256)
-def survivors(information: tuple[float, ...], z: tuple[float, ...], following: float) -> Survivors:
-    """Those below every bound so far, on nodes fine enough for the step to the `following` look.
+@dataclass(frozen=True)
+class Looks:
+    """Looks that were taken, with the bounds that were not crossed at them.
+
+    Args:
+        information: Information fractions, ascending, shape (k,).
+        upper: Upper bounds on the z scale, shape (k,).
+        lower: Lower bounds on the z scale, below the upper ones, shape (k,); -inf where there is none.
+        lowest: Smallest z or drift that will be asked about, <= 0, in steps of `_DEPTH`; see `depth`.
+    """
+
+    information: tuple[float, ...] = ()
+    upper: tuple[float, ...] = ()
+    lower: tuple[float, ...] = ()
+    lowest: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.information)
+
+    def first(self, k: int) -> Looks:
+        """The first k looks."""
+        return Looks(self.information[:k], self.upper[:k], self.lower[:k], self.lowest)
+
+    def and_one(self, information: float, upper: float, lower: float = -math.inf) -> Looks:
+        """These and one more."""
+        return Looks(
+            (*self.information, information), (*self.upper, upper), (*self.lower, lower), min(self.lowest, depth(upper))
+        )
+
+    def asked_down_to(self, z: float) -> Looks:
+        """The same looks, with nodes that reach down to where a z or drift as low as `z` comes from."""
+        lowest = min(self.lowest, depth(z))
+        bounded = min(self.lower, default=-math.inf) > -_REACH
+        return self if bounded or lowest == self.lowest else Looks(self.information, self.upper, self.lower, lowest)
+
+
+def depth(z: float) -> float:
+    """How many standard deviations below 0 a z or a drift lies, rounded down to a step of `_DEPTH`; 0.0 above 0."""
+    return -_DEPTH * math.ceil(-z / _DEPTH) if z < 0 else 0.0
+
+
+@lru_cache(maxsize=2048)
+def survivors(looks: Looks, following: float) -> Survivors:
+    """Those between the bounds at every look so far, on nodes fine enough for the step to the `following` look.
 
     Kept in memory by its arguments, so that an appended look costs one step and not the whole recursion.
 
     Args:
-        information: Information fractions of the looks so far, ascending, at least one.
-        z: Their bounds on the z scale.
+        looks: The looks so far, at least one.
         following: Information fraction of the look that comes next.
 
     Returns:
         The survivors at the last of the looks.
     """
-    t = information[-1]
-    earlier = information[-2] if len(information) > 1 else 0.0
-    s, weights = _panels(t, z[-1], min(t - earlier, following - t))
-    if len(information) == 1:
-        mass = weights
-    else:
-        previous = survivors(information[:-1], z[:-1], t)
-        mass = weights * _survival(previous, s, t)
+    t = looks.information[-1]
+    earlier = looks.information[-2] if len(looks) > 1 else 0.0
+    root = math.sqrt(t)
+    upper, lower = looks.upper[-1] * root, looks.lower[-1] * root
+    lower = max(lower, min(upper, 0.0, looks.lowest * root) - _REACH * root)
+    s, weights = _panels(lower, upper, math.sqrt(min(t - earlier, following - t)))
+    mass = weights if len(looks) == 1 else weights * _survival(survivors(looks.first(len(looks) - 1), t), s, t)
     with np.errstate(divide="ignore"):
         log_mass = np.log(mass)
     for array in (s, mass, log_mass):
@@ -89,12 +135,9 @@ def survivors(information: tuple[float, ...], z: tuple[float, ...], following: f
     return Survivors(t, s, mass, log_mass)
 
 
-def _panels(t: float, z: float, smallest_step: float) -> tuple[Floats, Floats]:
-    """Gauss-Legendre nodes and weights on the B scale, from far below to the bound."""
-    root = math.sqrt(t)
-    upper = z * root
-    lower = min(upper, 0.0) - _REACH * root
-    panels = max(1, math.ceil((upper - lower) / (_PANEL * math.sqrt(smallest_step))))
+def _panels(lower: float, upper: float, smallest_sd: float) -> tuple[Floats, Floats]:
+    """Gauss-Legendre nodes and weights on the B scale between the bounds."""
+    panels = max(1, math.ceil((upper - lower) / (_PANEL * smallest_sd)))
     half = 0.5 * (upper - lower) / panels
     centres = lower + half * (2 * np.arange(panels) + 1)
     s = (centres[:, None] + half * _NODES[None, :]).ravel()
@@ -102,47 +145,49 @@ def _panels(t: float, z: float, smallest_step: float) -> tuple[Floats, Floats]:
 
 
 def _survival(previous: Survivors, s: Floats, t: float) -> Floats:
-    """P(no crossing yet) at the nodes `s` of a look at `t`: one step, banded around the bridge's mean."""
+    """P(no stop yet) at the nodes `s` of a look at `t`: one step, banded around the bridge's mean."""
     t0 = previous.information
     spread = math.sqrt(t0 * (t - t0) / t)
     means = s * (t0 / t)
-    last = float(previous.s[-1])
+    first, last = float(previous.s[0]), float(previous.s[-1])
     out = np.empty_like(s)
     for start in range(0, len(s), _CHUNK):
         mean = means[start : start + _CHUNK]
-        # Where the mean lies above the bound, what survives sits just below the bound.
+        # Where the mean lies outside the bounds, what survives sits just inside the nearer one.
         low = np.searchsorted(previous.s, min(float(mean[0]), last) - _REACH * spread)
-        high = np.searchsorted(previous.s, float(mean[-1]) + _REACH * spread)
+        high = np.searchsorted(previous.s, max(float(mean[-1]), first) + _REACH * spread)
         deviation = (previous.s[None, low:high] - mean[:, None]) / spread
         out[start : start + _CHUNK] = np.exp(-0.5 * deviation * deviation) @ previous.mass[low:high]
     return np.minimum(out / (spread * math.sqrt(2 * math.pi)), 1.0)
 
 
-def log_crossing(before: Survivors | None, t: float, z: float, drift: float = 0.0) -> tuple[float, float]:
+def log_exit(looks: Looks, t: float, z: float, drift: float = 0.0, side: Side = UPPER) -> tuple[float, float]:
     """Log probability of a first crossing of `z` at the look at `t`, and its derivative in z.
 
     Args:
-        before: Survivors at the look before; None at the first look.
+        looks: The looks before; none at the first look.
         t: Information fraction of this look.
         z: Bound on the z scale.
         drift: E[Z(t)] / sqrt(t).
+        side: `UPPER`: Z >= z is a crossing; `LOWER`: Z <= z is one.
 
     Returns:
-        (log P, d log P / dz); the derivative is negative.
+        (log P, d log P / dz); the derivative is negative on the upper side, positive on the lower side.
     """
-    if before is None:
-        shifted = drift * math.sqrt(t) - z
+    if not looks:
+        shifted = side * (drift * math.sqrt(t) - z)
         log_p = float(log_ndtr(shifted))
-        return log_p, -math.exp(-0.5 * shifted * shifted - _LOG_SQRT_2PI - log_p)
+        return log_p, -side * math.exp(-0.5 * shifted * shifted - _LOG_SQRT_2PI - log_p)
+    before = survivors(looks if side == UPPER and z >= 0 else looks.asked_down_to(min(z, drift, -1.0)), t)
     step = t - before.information
     spread = math.sqrt(step)
-    deviation = (before.s + drift * step - z * math.sqrt(t)) / spread
+    deviation = (before.s + drift * step - z * math.sqrt(t)) * (side / spread)
     log_density = before.log_density(drift)
     log_p = _log_sum(log_density + log_ndtr(deviation))
     log_slope = (
         _log_sum(log_density - 0.5 * deviation * deviation) - _LOG_SQRT_2PI - math.log(spread) + 0.5 * math.log(t)
     )
-    return log_p, -math.exp(log_slope - log_p) if math.isfinite(log_p) else -math.inf
+    return log_p, -side * math.exp(log_slope - log_p) if math.isfinite(log_p) else -side * math.inf
 
 
 def _log_sum(logs: Floats) -> float:
