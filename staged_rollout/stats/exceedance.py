@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from staged_rollout.errors import StatisticsError
 from staged_rollout.stats.inputs import count, positive
-from staged_rollout.stats.moments import RatioMoments
+from staged_rollout.stats.moments import RatioMoments, whole
 
 _STEPS_PER_DOUBLING = 36  # 2^(1/36) = 1.0194: steps of less than 2%
 _DOUBLINGS_BELOW, _DOUBLINGS_ABOVE = 2, 3
@@ -60,6 +60,11 @@ class ExceedanceMoments:
     exceed_requests: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        # As Python integers, which never overflow.
+        for name in ("n", "requests", "requests_squared"):
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
+        for name in ("exceed", "exceed_squared", "exceed_requests"):
+            object.__setattr__(self, name, tuple(whole(name, total) for total in getattr(self, name)))
         count("n", self.n)
         if not len(self.exceed) == len(self.exceed_squared) == len(self.exceed_requests):
             raise StatisticsError(

@@ -1,27 +1,33 @@
-"""How many units a test needs, and how much of the planned information has been seen."""
+"""What looks cost in units, and how much of the planned information has been seen.
+
+The units of a test with one look are in `fixed_sample`, whole plans in `plan`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scipy.optimize import brentq
-from scipy.special import ndtri
-
 from staged_rollout.errors import StatisticsError
-from staged_rollout.stats.boundary import bounds, crossing_probabilities
-from staged_rollout.stats.inputs import count, finite, inside, per_side_alpha, positive
+from staged_rollout.stats.design import design
+from staged_rollout.stats.fixed_sample import two_means_units, two_proportions_units
+from staged_rollout.stats.inputs import count, finite, inside, positive
 from staged_rollout.stats.spending import Spending
 
-
-def _check_power(alpha: float, power: float) -> None:
-    per_side_alpha(alpha)
-    inside("power", power, alpha, 1.0, "power is the probability to find the effect planned for, such as 0.8")
+__all__ = [
+    "effective_units",
+    "inflation",
+    "information_fraction",
+    "maximum_information_units",
+    "two_means_units",
+    "two_proportions_units",
+]
 
 
 def inflation(information: Sequence[float], spending: Spending, power: float) -> float:
     """How much larger the maximum information is than that of a fixed test of the same alpha and power.
 
-    R = (theta / (z_alpha + z_power))^2, where theta = E[Z] at t = 1 gives the sequential test its power.
+    R = (theta / (z_alpha + z_power))^2, where theta = E[Z] at t = 1 gives the sequential test its power. One side, no
+    futility; of any other design `design(..., power=power).inflation` is the same.
 
     Source: Jennison and Turnbull (2000), ch. 7 (error spending).
 
@@ -39,7 +45,6 @@ def inflation(information: Sequence[float], spending: Spending, power: float) ->
     >>> round(inflation((0.2, 0.4, 0.6, 0.8, 1.0), Spending("obrien-fleming", 0.025), 0.8), 6)
     1.02472
     """
-    _check_power(spending.alpha, power)
     if not information or abs(information[-1] - 1) > 1e-9:
         found = information[-1] if information else None
         raise StatisticsError(
@@ -47,99 +52,8 @@ def inflation(information: Sequence[float], spending: Spending, power: float) ->
             hint="information fractions are relative to the information at the planned end",
             last=found,
         )
-    plan = bounds((*information[:-1], 1.0), spending)
-    infos, zs = [bound.information for bound in plan], [bound.z for bound in plan]
-    fixed = float(-ndtri(spending.alpha) + ndtri(power))
-    theta = brentq(
-        lambda drift: float(crossing_probabilities(infos, zs, drift).sum()) - power,
-        0.999 * fixed,
-        3 * fixed + 3,
-        xtol=1e-13,
-        rtol=1e-14,
-    )
-    return max(1.0, (float(theta) / fixed) ** 2)
-
-
-def two_proportions_units(
-    p_control: float, p_treatment: float, alpha: float, power: float, ratio: float = 1.0
-) -> float:
-    """Total units of a fixed test of two rates, pooled variance under H0 and unpooled under H1.
-
-    Source: statsmodels `samplesize_proportions_2indep_onetail`, which takes alpha per side only with a one-sided
-    alternative.
-
-    Args:
-        p_control: Rate of the control, in (0, 1).
-        p_treatment: Rate of the treatment under the effect planned for, in (0, 1), not `p_control`.
-        alpha: Type I error probability of one side.
-        power: Probability to find that effect.
-        ratio: Units of the treatment per unit of the control.
-
-    Returns:
-        Units of both variants together, not rounded.
-
-    Raises:
-        StatisticsError: A number is out of bounds, or the rates are the same.
-
-    >>> round(two_proportions_units(0.10, 0.12, alpha=0.025, power=0.8), 2)
-    7681.69
-    """
-    _check_power(alpha, power)
-    inside("p_control", p_control, 0.0, 1.0, "rates are shares, 10% is 0.1")
-    inside("p_treatment", p_treatment, 0.0, 1.0, "rates are shares, 10% is 0.1")
-    positive("ratio", ratio, "ratio is treatment units per control unit")
-    _check_delta(p_treatment - p_control)
-    from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
-
-    difference = p_treatment - p_control
-    treatment = samplesize_proportions_2indep_onetail(
-        difference,
-        p_control,
-        power,
-        ratio=1 / ratio,
-        alpha=alpha,
-        alternative="larger" if difference > 0 else "smaller",
-    )
-    return float(treatment) * (1 + 1 / ratio)
-
-
-def two_means_units(sd: float, delta: float, alpha: float, power: float, ratio: float = 1.0) -> float:
-    """Total units of a fixed test of two means with a common, known standard deviation.
-
-    N = (z_alpha + z_power)^2 sd^2 / delta^2 * (1 + ratio)^2 / ratio.
-
-    Source: Jennison and Turnbull (2000), ch. 2. Normal, not Student: looks have hundreds of units.
-
-    Args:
-        sd: Standard deviation of one unit's value.
-        delta: Difference planned for, in the same unit as `sd`, not 0; its sign does not matter.
-        alpha: Type I error probability of one side.
-        power: Probability to find that difference.
-        ratio: Units of the treatment per unit of the control.
-
-    Returns:
-        Units of both variants together, not rounded.
-
-    Raises:
-        StatisticsError: A number is out of bounds.
-
-    >>> round(two_means_units(sd=1, delta=0.1, alpha=0.025, power=0.9), 2)
-    4202.97
-    """
-    _check_power(alpha, power)
-    positive("sd", sd, "the standard deviation of one unit's value")
-    positive("ratio", ratio, "ratio is treatment units per control unit")
-    _check_delta(delta)
-    z = float(-ndtri(alpha) + ndtri(power))
-    return (z * sd / delta) ** 2 * (1 + ratio) ** 2 / ratio
-
-
-def _check_delta(delta: float) -> None:
-    finite("delta", delta, "the smallest difference worth finding")
-    if delta == 0:
-        raise StatisticsError(
-            "delta == 0, must not be 0", hint="no sample is large enough to find no difference", delta=delta
-        )
+    factor = design((*information[:-1], 1.0), spending, power=power).inflation
+    return max(1.0, factor or 1.0)  # 1 but for rounding, with a single look
 
 
 def maximum_information_units(fixed_units: float, inflation_factor: float, treatment_share: float = 0.5) -> float:

@@ -53,11 +53,27 @@ def _checked(x: int, n: int, variant: str) -> tuple[int, int]:
     return x, n
 
 
-def _restricted_rate(x_t: int, n_t: int, x_c: int, n_c: int, delta0: float) -> float:
+def restricted_rate(x_t: float, n_t: float, x_c: float, n_c: float, delta0: float) -> float:
     """Maximum-likelihood rate of the control when rate_T - rate_C = delta0, to the last place.
 
     The log likelihood is concave, so its derivative falls; bisection needs no case for events that did not occur,
-    where the closed-form cubic loses half of its digits.
+    where the closed-form cubic loses half of its digits. Only proportions matter, so that planning passes shares of
+    the units in place of counts.
+
+    Source: Farrington and Manning (1990), Statistics in Medicine 9, 1447-1454, method 3.
+
+    Args:
+        x_t: Treatment units with the event, 0 <= x_t <= n_t.
+        n_t: Treatment units, > 0.
+        x_c: Control units with the event, 0 <= x_c <= n_c.
+        n_c: Control units, > 0.
+        delta0: Difference under the null hypothesis, in (-1, 1), not 0.
+
+    Returns:
+        The control's rate; the treatment's is that plus delta0.
+
+    >>> round(restricted_rate(470, 500, 475, 500, -0.05), 4)
+    0.9625
     """
     low, high = max(0.0, -delta0), min(1.0, 1.0 - delta0)
     while True:
@@ -75,7 +91,7 @@ def _standard_error(x_t: int, n_t: int, x_c: int, n_c: int, delta0: float) -> fl
     if 1 - abs(delta0) == 1:  # also where a float near 1 cannot tell the difference from 0
         pooled = (x_t + x_c) / (n_t + n_c)
         return math.sqrt(pooled * (1 - pooled) * (1 / n_t + 1 / n_c))
-    p_c = _restricted_rate(x_t, n_t, x_c, n_c, delta0)
+    p_c = restricted_rate(x_t, n_t, x_c, n_c, delta0)
     p_t = min(1.0, max(0.0, p_c + delta0))
     return math.sqrt(p_t * (1 - p_t) / n_t + p_c * (1 - p_c) / n_c)
 

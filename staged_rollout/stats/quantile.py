@@ -1,4 +1,4 @@
-"""The 95th percentile as a guardrail, from additive counts: exceedances of a frozen grid of thresholds, per unit.
+"""A percentile of latency, the 95th or any other, as a guardrail: from counts above the thresholds of a frozen grid.
 
 Source: Deng, Knoblich and Lu (2018), KDD (percentiles under cluster randomisation, from the confidence
 interval of the share below it).
@@ -16,10 +16,11 @@ from itertools import pairwise
 from staged_rollout.errors import StatisticsError
 from staged_rollout.stats.exceedance import ExceedanceMoments
 from staged_rollout.stats.guard import GuardResult, Method, bounded, log_normal_mixture
-from staged_rollout.stats.inputs import inside, not_negative
+from staged_rollout.stats.inputs import inside, not_negative, positive
 from staged_rollout.stats.moments import exact, ratio_estimate
 from staged_rollout.stats.non_inferiority import z_non_inferiority
 from staged_rollout.stats.planning import effective_units
+from staged_rollout.stats.results import Result
 
 #: The guard does not speak before both variants have this many units.
 _GUARD_UNITS = 20
@@ -28,7 +29,7 @@ _GUARD_EXCEEDANCES = 10
 
 
 @dataclass(frozen=True)
-class QuantileTest:
+class QuantileTest(Result):
     """A percentile of both variants, compared.
 
     Args:
@@ -52,6 +53,15 @@ class QuantileTest:
     margin_ms: float
     z_non_inferiority: float
     level: float
+
+    def interval(self, z_crit: float) -> tuple[float, float]:
+        """Worsening +- z_crit se in ms; its upper end lies below the margin exactly if z_non_inferiority > z_crit.
+
+        Raises:
+            StatisticsError: z_crit is not a positive number.
+        """
+        half = positive("z_crit", z_crit, "the bound of the look, or 1.96") * self.se
+        return self.worsening_ms - half, self.worsening_ms + half
 
 
 def quantile_worsening(

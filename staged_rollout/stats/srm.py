@@ -1,19 +1,21 @@
-"""Sample-ratio mismatch: a sequential test that survives peeking, and the fixed chi-squared beside it."""
+"""Sample-ratio mismatch: a sequential test that survives peeking, and the fixed test beside it."""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scipy.special import gammaln
-from scipy.stats import chi2
 
-from staged_rollout.stats.inputs import counts_and_weights, inside, positive
+from staged_rollout.stats.goodness_of_fit import Method, goodness_of_fit
+from staged_rollout.stats.inputs import inside, positive
+from staged_rollout.stats.results import Result
 
 
 @dataclass(frozen=True)
-class SrmResult:
+class SrmResult(Result):
     """What both tests say about the units per variant.
 
     Args:
@@ -21,10 +23,14 @@ class SrmResult:
         weights: Planned shares, summing to 1.
         log_e: Natural logarithm of the e-value.
         threshold_log: Alarm at or above this, log(1 / alpha).
-        alarm: Whether the e-value reaches it.
+        alarm: Whether the e-value reaches it: a mismatch.
         chi_squared: Fixed test's statistic; describes, does not decide.
-        p_value: Fixed test's p-value; means nothing after peeking.
+        p_value: Fixed test's p-value; means nothing after peeking. 2.2e-308 stands for anything smaller.
         prior: Weight of the prior in units; the e-value depends on it.
+        e_value: exp(log_e); 1.8e308 stands for anything larger.
+        log_p: Natural logarithm of the fixed test's p-value, finite however far out.
+        method: What the fixed p-value comes from: "exact" when a variant has fewer than 5 expected units.
+        residuals: Per variant, standardised: the largest in absolute value says which variant is off.
     """
 
     counts: tuple[int, ...]
@@ -35,27 +41,29 @@ class SrmResult:
     chi_squared: float
     p_value: float
     prior: float
+    e_value: float
+    log_p: float
+    method: Method
+    residuals: tuple[float, ...]
 
 
 def fixed_srm(counts: Sequence[int], weights: Sequence[float]) -> tuple[float, float]:
     """Pearson's chi-squared of counts against weights; valid for one look only.
+
+    `goodness_of_fit` says more: log p, the method, and which variant is off.
 
     Args:
         counts: Units per variant, two or more variants.
         weights: Planned weights, > 0; they need not sum to 1.
 
     Returns:
-        (chi-squared, p-value) with one degree of freedom fewer than variants; (0, 1) without units.
+        (chi-squared, p-value), exact when a variant has fewer than 5 expected units; (0, 1) without units.
 
     Raises:
         StatisticsError: Counts or weights out of bounds.
     """
-    checked, shares = counts_and_weights(counts, weights)
-    total = sum(checked)
-    if not total:
-        return 0.0, 1.0
-    statistic = math.fsum((n - total * w) ** 2 / (total * w) for n, w in zip(checked, shares, strict=True))
-    return statistic, float(chi2.sf(statistic, len(checked) - 1))
+    fit = goodness_of_fit(counts, weights)
+    return fit.chi_squared, fit.p_value
 
 
 def sequential_srm(counts: Sequence[int], weights: Sequence[float], *, alpha: float, prior: float = 100.0) -> SrmResult:
@@ -85,15 +93,27 @@ def sequential_srm(counts: Sequence[int], weights: Sequence[float], *, alpha: fl
     >>> round(sequential_srm((440, 560), (1, 1), alpha=0.001, prior=10_000).log_e, 1)
     0.6
     """
-    checked, shares = counts_and_weights(counts, weights)
+    fit = goodness_of_fit(counts, weights)
     inside("alpha", alpha, 0.0, 1.0, "probability of a false alarm, such as 0.001")
     positive("prior", prior, "the prior's weight in units, such as 100")
-    log_e = float(gammaln(prior) - gammaln(prior + sum(checked))) if any(checked) else 0.0
+    log_e = float(gammaln(prior) - gammaln(prior + sum(fit.counts))) if any(fit.counts) else 0.0
     log_e += math.fsum(
         float(gammaln(prior * w + n) - gammaln(prior * w)) - n * math.log(w)
-        for n, w in zip(checked, shares, strict=True)
+        for n, w in zip(fit.counts, fit.weights, strict=True)
         if n
     )
     threshold = -math.log(alpha)
-    statistic, p_value = fixed_srm(checked, shares)
-    return SrmResult(checked, shares, log_e, threshold, log_e >= threshold, statistic, p_value, float(prior))
+    return SrmResult(
+        counts=fit.counts,
+        weights=fit.weights,
+        log_e=log_e,
+        threshold_log=threshold,
+        alarm=log_e >= threshold,
+        chi_squared=fit.chi_squared,
+        p_value=fit.p_value,
+        prior=float(prior),
+        e_value=math.exp(min(log_e, math.log(sys.float_info.max))),
+        log_p=fit.log_p,
+        method=fit.method,
+        residuals=fit.residuals,
+    )
