@@ -10,7 +10,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 unexport PREFECT_API_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock deploy clean
+.PHONY: help setup demo test check bench format lock deploy clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ check: $(STAMP) ## Format, lint, types, layers
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench: $(STAMP) ## Time the statistics against targets and peers (PEERS=python with peers in it)
+	@$(BIN)/python benchmarks/compare.py $(foreach peer,$(PEERS),--peers $(peer)) $(ARGS)
 
 format: $(STAMP) ## Let ruff format and mend what it can
 	@$(BIN)/ruff format .

@@ -14,6 +14,7 @@
 - Shares: `share_upper_limit`, `holm`, `population_stability`.
 - Sufficient statistics: `Moments`, `RatioMoments`, `CovariateMoments`, `WinsorisedMoments` (`winsorise`, `Cap`),
   `ExceedanceMoments`, `quantise`.
+- What repeated looks do to a test, by simulation: `simulate_test`.
 
 A statistic that the data do not allow yet is None ("insufficient"), never nan or inf; numbers that no statistic is
 defined for raise `StatisticsError`. `alpha` is per side.
@@ -66,6 +67,7 @@ from staged_rollout.stats.sample_plan import SamplePlan
 from staged_rollout.stats.sequence_difference import bounded_difference_sequence, rate_difference_sequence
 from staged_rollout.stats.several import Winner, candidate_alpha, choose_winner
 from staged_rollout.stats.shares import holm, population_stability, share_upper_limit, two_sided_p
+from staged_rollout.stats.simulation import RuleComparison, simulate_test
 from staged_rollout.stats.spending import Spending
 from staged_rollout.stats.srm import SrmResult, fixed_srm, sequential_srm
 from staged_rollout.stats.stage_wise import StageWise, stage_wise
@@ -94,6 +96,7 @@ __all__ = [
     "RatioMoments",
     "Reestimate",
     "RelativeLift",
+    "RuleComparison",
     "SamplePlan",
     "Spending",
     "SrmResult",
@@ -158,6 +161,7 @@ __all__ = [
     "score_z",
     "sequential_srm",
     "share_upper_limit",
+    "simulate_test",
     "stage_wise",
     "stratified_difference",
     "threshold_grid",

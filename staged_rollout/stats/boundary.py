@@ -104,7 +104,7 @@ def next_upper(looks: Looks, spent: float, information: float, spending: Spendin
     ends = final or information >= 1
     log_target = math.log(spending.alpha) if ends else spending.log_cumulative(information)
     log_increment = log_difference(log_target, _log_spent(spent, earlier, spending) if looks else -math.inf)
-    z = solve_bound(looks, information, log_increment, log_target)
+    z = solve_bound(looks, information, log_increment)
     return Bound(len(looks) + 1, information, z, spending.alpha if ends else spending.cumulative(information))
 
 

@@ -66,5 +66,5 @@ def next_stop(looks: Looks, spent: float, efficacy: Bound, spending: Spending, d
         ) from None
     if log_all <= log_increment:
         return everything
-    z = solve_bound(looks, t, log_increment, log_target, drift=drift, side=LOWER)
+    z = solve_bound(looks, t, log_increment, drift=drift, side=LOWER)
     return Stop(z, spending.cumulative(t))

@@ -177,9 +177,10 @@ def repeated_p_value(design: Design, z: float, look: int) -> float:
         inside = max(quantile, _NEARLY_HALF)
         return _bound_at(design, float(ndtr(-inside)), look) - z + (quantile - inside)
 
-    # A first guess: the bound grows in proportion.
-    guess = min(z * design.rule.fixed_z / design.efficacy[look - 1], -float(ndtri(smallest)))
-    quantile = root_of_line(short, max(guess, _NEARLY_HALF), design.efficacy[look - 1] / design.rule.fixed_z)
+    # The bound is nearly proportional to the quantile, and known at the design's own alpha.
+    bound, fixed = design.efficacy[look - 1], design.rule.fixed_z
+    guess = max(min(z * fixed / bound, -float(ndtri(smallest))), _NEARLY_HALF)
+    quantile = root_of_line(short, guess, (fixed, bound - z))
     return float(ndtr(-max(quantile, 0.0))) * design.sides
 
 

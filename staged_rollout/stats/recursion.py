@@ -52,19 +52,19 @@ class Survivors:
         information: Information fraction of the look.
         s: Quadrature nodes on the B scale, ascending, shape (n,).
         mass: Quadrature weight times h at each node, shape (n,).
-        log_mass: Its natural logarithm, -inf where h underflows.
+        log_weight: Natural logarithm of mass times the density of B under drift 0 at each node; -inf where h underflows.
     """
 
     information: float
     s: Floats
     mass: Floats
-    log_mass: Floats
+    log_weight: Floats
 
     def log_density(self, drift: float) -> Floats:
         """Log of mass times the density of B at the nodes, when E[Z(t)] = drift * sqrt(t)."""
-        t = self.information
-        deviation = (self.s - drift * t) / math.sqrt(t)
-        return np.asarray(self.log_mass - 0.5 * deviation * deviation - _LOG_SQRT_2PI - 0.5 * math.log(t))
+        if not drift:
+            return self.log_weight
+        return np.asarray(self.log_weight + drift * (self.s - 0.5 * drift * self.information))
 
 
 @dataclass(frozen=True)
@@ -129,10 +129,10 @@ def survivors(looks: Looks, following: float) -> Survivors:
     s, weights = _panels(lower, upper, math.sqrt(min(t - earlier, following - t)))
     mass = weights if len(looks) == 1 else weights * _survival(survivors(looks.first(len(looks) - 1), t), s, t)
     with np.errstate(divide="ignore"):
-        log_mass = np.log(mass)
-    for array in (s, mass, log_mass):
+        log_weight = np.log(mass) - s * s / (2 * t) - _LOG_SQRT_2PI - 0.5 * math.log(t)
+    for array in (s, mass, log_weight):
         array.flags.writeable = False
-    return Survivors(t, s, mass, log_mass)
+    return Survivors(t, s, mass, log_weight)
 
 
 def _panels(lower: float, upper: float, smallest_sd: float) -> tuple[Floats, Floats]:
@@ -182,15 +182,13 @@ def log_exit(looks: Looks, t: float, z: float, drift: float = 0.0, side: Side = 
     step = t - before.information
     spread = math.sqrt(step)
     deviation = (before.s + drift * step - z * math.sqrt(t)) * (side / spread)
-    log_density = before.log_density(drift)
-    log_p = _log_sum(log_density + log_ndtr(deviation))
-    log_slope = (
-        _log_sum(log_density - 0.5 * deviation * deviation) - _LOG_SQRT_2PI - math.log(spread) + 0.5 * math.log(t)
-    )
-    return log_p, -side * math.exp(log_slope - log_p) if math.isfinite(log_p) else -side * math.inf
-
-
-def _log_sum(logs: Floats) -> float:
-    """Logarithm of the sum of exp(logs), exact in scale."""
-    top = float(np.max(logs))
-    return top + math.log(float(np.sum(np.exp(logs - top)))) if math.isfinite(top) else -math.inf
+    log_beyond = log_ndtr(deviation)
+    logs = before.log_density(drift) + log_beyond
+    top = float(logs.max())
+    if not math.isfinite(top):
+        return -math.inf, -side * math.inf
+    share = np.exp(logs - top)
+    total = float(share.sum())
+    # d log P / dz is the mean of the normal's hazard, exp(-x^2 / 2) / Phi(x), over where the crossings come from.
+    hazard = float(share @ np.exp(-0.5 * deviation * deviation - log_beyond)) / total
+    return top + math.log(total), -side * hazard * math.sqrt(t / (2 * math.pi)) / spread

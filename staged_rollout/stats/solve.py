@@ -13,22 +13,20 @@ from staged_rollout.stats.recursion import UPPER, Looks, Side, log_exit
 
 _ITERATIONS = 100
 _FAR = 1e3
-_CLOSE = 1e-13
+_CLOSE = 1e-9
+_APART = 0.1
 
 
-def solve_bound(
-    looks: Looks, t: float, log_increment: float, log_target: float, *, drift: float = 0.0, side: Side = UPPER
-) -> float:
+def solve_bound(looks: Looks, t: float, log_increment: float, *, drift: float = 0.0, side: Side = UPPER) -> float:
     """The z that is first crossed at this look with probability exp(log_increment).
 
-    log P is concave and falls away from the middle, so Newton from the outer end converges from one side; bisection
-    guards it where the density underflows.
+    log P is concave and falls outwards, so Newton converges, from one side after its first step; bisection guards it
+    where the density underflows.
 
     Args:
         looks: The looks before, with their bounds.
         t: Information fraction of this look.
         log_increment: Natural logarithm of the probability to cross first at this look.
-        log_target: That of having crossed by this look; a first guess of the inner end.
         drift: E[Z(1)] under which the probability is meant.
         side: `UPPER` or `LOWER`.
 
@@ -40,35 +38,28 @@ def solve_bound(
     """
     centre = drift * math.sqrt(t)
     high = -float(ndtri_exp(log_increment))  # P(first crossing) <= P(Z beyond z)
-    if not looks:
-        return centre + side * high
-    # In outward distance x from the drift: z = centre + side x.
-    low = -float(ndtri_exp(log_target)) - 1.0  # P(first crossing) >= P(Z beyond z) - what was spent before
-
-    def log_p(x: float) -> tuple[float, float]:
-        value, slope = log_exit(looks, t, centre + side * x, drift, side)
-        return value, side * slope
-
-    while log_p(low)[0] < log_increment:
-        if low < -_ITERATIONS:
+    # In outward distance x from the drift: z = centre + side x. Bounds mostly fall as O'Brien and Fleming's do.
+    x, low = high, -math.inf
+    if looks and side == UPPER and not drift:
+        x = min(high, looks.upper[-1] * math.sqrt(looks.information[-1] / t))
+    for _ in range(_ITERATIONS):
+        log_p, slope = log_exit(looks, t, centre + side * x, drift, side)
+        excess, slope = log_p - log_increment, side * slope
+        low, high = (low, x) if excess < 0 else (x, high)
+        step = -excess / slope if math.isfinite(excess) and slope < 0 and math.isfinite(slope) else math.nan
+        # Newton squares its error: after a step of 1e-9 nothing is left to gain.
+        if abs(step) <= _CLOSE * max(1.0, abs(x)):
+            return centre + side * (x + step)
+        if low <= x + step <= high:
+            x += step
+        else:
+            x = 0.5 * (low + high) if math.isfinite(low) else x - 1.0 - abs(x)
+        if x < -_ITERATIONS:
             raise StatisticsError(
                 f"alpha for this look == {math.exp(log_increment):.6g}, more than can still cross",
                 hint="past bounds and their spent alpha do not belong together",
                 increment=math.exp(log_increment),
             )
-        low -= 1.0 + abs(low)
-    x = high
-    for _ in range(_ITERATIONS):
-        value, slope = log_p(x)
-        excess = value - log_increment
-        if excess < 0:
-            high = x
-        else:
-            low = x
-        step = -excess / slope if math.isfinite(excess) and slope < 0 and math.isfinite(slope) else math.nan
-        if abs(step) <= 2e-15 * max(1.0, abs(x)):
-            return centre + side * (x + step)
-        x = x + step if low <= x + step <= high else 0.5 * (low + high)
     return centre + side * x
 
 
@@ -98,24 +89,26 @@ def drift_of_power(power: Callable[[float], float], wanted: float, fixed: float)
     return root(lambda drift: _probit(power(drift)) - target, 0.95 * fixed, 1.02 * fixed)
 
 
-def root_of_line(function: Callable[[float], float], guess: float, slope: float) -> float:
+def root_of_line(function: Callable[[float], float], guess: float, known: tuple[float, float]) -> float:
     """The zero of a rising function that is nearly a straight line, by secants.
 
     Args:
         function: Rising on the whole line.
         guess: Where the zero should be.
-        slope: About the function's slope, > 0.
+        known: A point of the function, (x, value), for the first secant.
     """
-    x, value = guess, function(guess)
-    step = -value / slope
+    (at, earlier), x = known, guess
+    if abs(x - at) < _APART:
+        x = at + _APART  # a secant through points that nearly coincide is rounding
     for _ in range(_ITERATIONS):
-        if abs(step) <= _CLOSE * max(1.0, abs(x)):
-            return x + step
-        earlier, x = value, x + step
         value = function(x)
         if value == earlier:
             return x
-        step *= value / (earlier - value)
+        step = -value * (x - at) / (value - earlier)
+        # A secant's error shrinks faster than its steps: after one of 1e-9 nothing is left to gain.
+        if abs(step) <= _CLOSE * max(1.0, abs(x)):
+            return x + step
+        (at, earlier), x = (x, value), x + step
     raise StatisticsError(f"no solution near {guess:g}", hint="the numbers asked for cannot be reached")
 
 

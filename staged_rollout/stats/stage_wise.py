@@ -76,12 +76,13 @@ def stage_wise(design: Design, z: float, se: float, *, look: int | None = None) 
     log_above, log_below = _log_tail(looks, t, z, 0.0, UPPER), _log_tail(looks, t, z, 0.0, LOWER)
     p = math.exp(min(log_above, 0.0 if design.sides == 1 else log_below))
     unit = se * math.sqrt(t)  # E[Z] = drift sqrt(t) = effect / se
+    at_null = _probit(looks, t, z, 0.0)
 
     def effect(probability: float) -> float:
         """The effect under which something as large as this has the probability."""
         target = float(ndtri(probability))
         guess = (z + target) / math.sqrt(t)
-        return unit * root_of_line(lambda drift: _probit(looks, t, z, drift) - target, guess, math.sqrt(t))
+        return unit * root_of_line(lambda drift: _probit(looks, t, z, drift) - target, guess, (0.0, at_null - target))
 
     return StageWise(
         look=k,
