@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -128,7 +130,8 @@ def fault(
 ) -> None:
     """An error on stderr: `{"error": {type, message, hint, exit_code, facts}}`, or lines for people."""
     if as_json:
-        error = {"type": kind, "message": message, "hint": hint, "exit_code": exit_code, "facts": dict(facts or {})}
+        told = {name: _fact(value) for name, value in (facts or {}).items()}
+        error = {"type": kind, "message": message, "hint": hint, "exit_code": exit_code, "facts": told}
         print_json({"error": error}, sys.stderr)
         return
     console = _console(sys.stderr)
@@ -140,6 +143,13 @@ def fault(
         console.print(Text.assemble(("hint: ", "bold"), one_line(hint, WIDE)), soft_wrap=True)
 
 
+def _fact(value: Any) -> Any:
+    """A fact as JSON can hold it: nan and infinity, which an error may be about, as text."""
+    if isinstance(value, (list, tuple)):
+        return [_fact(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 @contextmanager
 def waiting(what: str, *, as_json: bool) -> Iterator[None]:
     """A spinner on a terminal; silence elsewhere."""
@@ -149,6 +159,40 @@ def waiting(what: str, *, as_json: bool) -> Iterator[None]:
         return
     with console.status(Text(one_line(what))):
         yield
+
+
+@contextmanager
+def counting(what: str, total: int, *, as_json: bool, patience_s: float = 2.0) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, once the work has taken longer than `patience_s`; silence elsewhere.
+
+    Args:
+        what: What is being done.
+        total: How much there is to do.
+        as_json: Whether a program is listening.
+        patience_s: Seconds before the bar appears.
+
+    Yields:
+        What is to be called with how much is done so far.
+    """
+    console = _console(sys.stderr)
+    if as_json or not console.is_terminal:
+        yield lambda _: None
+        return
+    from rich.progress import Progress
+
+    bar = Progress(console=console, transient=True)
+    task = bar.add_task(one_line(what), total=total)
+    begun = time.monotonic()
+
+    def show(done: int) -> None:
+        bar.update(task, completed=done)
+        if time.monotonic() - begun >= patience_s:
+            bar.start()
+
+    try:
+        yield show
+    finally:
+        bar.stop()
 
 
 def where(path: Path) -> str:

@@ -126,7 +126,9 @@ def test_a_function_of_t_is_a_spending_function(schedule, efficacy):
 @given(schedules(), st.sampled_from(["obrien-fleming", "pocock"]), alphas, st.sampled_from([1, 2]))
 def test_classic_bounds_keep_their_shape_and_alpha(schedule, kind, alpha, sides):
     found = classic_design(schedule, kind, alpha, sides=sides)
-    constants = [z * (math.sqrt(t) if kind == "obrien-fleming" else 1.0) for z, t in zip(found.efficacy, schedule, strict=True)]
+    constants = [
+        z * (math.sqrt(t) if kind == "obrien-fleming" else 1.0) for z, t in zip(found.efficacy, schedule, strict=True)
+    ]
     assert constants == pytest.approx([constants[0]] * len(constants), rel=1e-12)
     assert found.exits(0.0).upper.sum() == pytest.approx(alpha, rel=1e-12)
 
