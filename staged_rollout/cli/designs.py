@@ -24,7 +24,7 @@ from staged_rollout.cli.statistics_options import (
 )
 
 if TYPE_CHECKING:
-    from staged_rollout.stats.design import Design
+    from staged_rollout.stats.designs import Design
     from staged_rollout.stats.inference import Inference
 
 InfoOption = Annotated[

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from staged_rollout.stats.design import Design
+    from staged_rollout.stats.designs import Design
     from staged_rollout.stats.inference import Inference
     from staged_rollout.stats.sample_plan import SamplePlan
 

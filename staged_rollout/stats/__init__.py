@@ -40,7 +40,7 @@ from staged_rollout.stats.confidence_sequence import (
     normal_mixture_bound,
 )
 from staged_rollout.stats.cuped import LEAST_CUPED_UNITS, CovariateMoments, CupedDifference, cuped_difference
-from staged_rollout.stats.design import Design, classic_design, design
+from staged_rollout.stats.designs import Design
 from staged_rollout.stats.effect_size import cohens_d, cohens_h
 from staged_rollout.stats.exceedance import ExceedanceMoments, exceedances, threshold_grid
 from staged_rollout.stats.fixed_sample import ratio_unit_sd, two_means_units, two_proportions_units
@@ -53,6 +53,7 @@ from staged_rollout.stats.means import Difference, difference, rate_difference, 
 from staged_rollout.stats.moments import LARGEST_QUANTUM, Moments, RatioMoments, quantise, ratio_estimate
 from staged_rollout.stats.non_inferiority import is_non_inferior, z_non_inferiority
 from staged_rollout.stats.plan import plan_means, plan_rates, plan_ratio
+from staged_rollout.stats.planned_designs import classic_design, design
 from staged_rollout.stats.planning import (
     effective_units,
     inflation,

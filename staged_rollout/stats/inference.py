@@ -17,7 +17,7 @@ from scipy.special import ndtr, ndtri
 
 from staged_rollout.errors import StatisticsError
 from staged_rollout.stats.boundary import exit_probabilities, next_upper
-from staged_rollout.stats.design import Design
+from staged_rollout.stats.designs import Design
 from staged_rollout.stats.inputs import finite, positive
 from staged_rollout.stats.recursion import Looks
 from staged_rollout.stats.results import Result
@@ -93,7 +93,7 @@ def infer(
     Raises:
         StatisticsError: A number is out of bounds, there is no statistic, or more of them than looks.
 
-    >>> from staged_rollout.stats.design import design
+    >>> from staged_rollout.stats.planned_designs import design
     >>> found = infer(design((0.3, 0.6)), (1.91702895126808, 3.49756131519997), max_information=100)
     >>> found.stopped_at, round(found.p_value, 8), [round(p, 6) for p in found.repeated_p_values]
     (2, 0.00026809, [0.227641, 0.004384])

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 from staged_rollout.errors import StatisticsError
-from staged_rollout.stats.design import Design
+from staged_rollout.stats.designs import Design
 from staged_rollout.stats.inference import Inference, infer
 from staged_rollout.stats.inputs import finite
 from staged_rollout.stats.means import Difference
@@ -63,7 +63,7 @@ def infer_rates(
     Raises:
         StatisticsError: As `infer` and `score_test`, or a look without a statistic.
 
-    >>> from staged_rollout.stats.design import design
+    >>> from staged_rollout.stats.planned_designs import design
     >>> found = infer_rates(design((0.5, 1.0)), [(60, 500, 50, 500), (140, 1000, 100, 1000)])
     >>> found.stopped_at, round(found.p_value, 5), [round(limit, 4) for limit in found.confidence_interval]
     (2, 0.00408, [0.0105, 0.0682])

@@ -13,10 +13,11 @@ from typing import Literal
 import numpy as np
 
 from staged_rollout.errors import StatisticsError
-from staged_rollout.stats.design import Design, design
+from staged_rollout.stats.designs import Design
 from staged_rollout.stats.fixed_sample import ratio_unit_sd
 from staged_rollout.stats.inputs import finite, inside, not_negative, per_side_alpha, positive
 from staged_rollout.stats.moments import RatioMoments
+from staged_rollout.stats.planned_designs import design
 from staged_rollout.stats.sample_plan import MeanOutcome, RateOutcome, SamplePlan, fixed_total, shares_of
 from staged_rollout.stats.spending import Spending
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from staged_rollout.errors import StatisticsError
-from staged_rollout.stats.design import design
 from staged_rollout.stats.fixed_sample import two_means_units, two_proportions_units
 from staged_rollout.stats.inputs import count, finite, inside, positive
+from staged_rollout.stats.planned_designs import design
 from staged_rollout.stats.spending import Spending
 
 __all__ = [

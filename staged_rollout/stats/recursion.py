@@ -52,7 +52,7 @@ class Survivors:
         information: Information fraction of the look.
         s: Quadrature nodes on the B scale, ascending, shape (n,).
         mass: Quadrature weight times h at each node, shape (n,).
-        log_weight: Natural logarithm of mass times the density of B under drift 0 at each node; -inf where h underflows.
+        log_weight: Natural logarithm of mass times the density of B under drift 0; -inf where h underflows.
     """
 
     information: float

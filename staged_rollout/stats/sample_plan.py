@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 
 from staged_rollout.errors import StatisticsError
-from staged_rollout.stats.design import Design
+from staged_rollout.stats.designs import Design
 from staged_rollout.stats.fixed_sample import score_deviations, two_means_units, two_proportions_units
 from staged_rollout.stats.inputs import finite, inside, positive
 from staged_rollout.stats.results import Result

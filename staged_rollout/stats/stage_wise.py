@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from scipy.special import ndtri, ndtri_exp
 
 from staged_rollout.errors import StatisticsError
-from staged_rollout.stats.design import Design
+from staged_rollout.stats.designs import Design
 from staged_rollout.stats.inputs import finite, positive
 from staged_rollout.stats.recursion import LOWER, UPPER, Looks, Side, log_exit
 from staged_rollout.stats.results import Result
@@ -59,7 +59,7 @@ def stage_wise(design: Design, z: float, se: float, *, look: int | None = None) 
     Raises:
         StatisticsError: A number is out of bounds, or there is no such look.
 
-    >>> from staged_rollout.stats.design import design
+    >>> from staged_rollout.stats.planned_designs import design
     >>> stopped = stage_wise(design((0.3, 0.6)), z=3.49756131519997, se=0.45 / 3.49756131519997)
     >>> round(stopped.p_value, 8), round(stopped.median_unbiased_estimate, 6)
     (0.00026809, 0.449144)
