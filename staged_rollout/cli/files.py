@@ -149,6 +149,7 @@ def _units(spec: RolloutSpec) -> dict[str, float | None]:
     needed = planned_units(
         baseline=rate,
         mde=success.mde,
+        better_or_equal=success.better_or_equal,
         better=success.better,
         alpha=success.alpha,
         power=success.power,

@@ -1,20 +1,18 @@
 """What one look knows."""
 
+from staged_rollout.evidence.look import BoundFigures, LookFigures, StageWiseFigures, StopFigures, SuccessFigures
 from staged_rollout.evidence.model import (
     BaselineFigures,
-    BoundFigures,
     DriftFigures,
     Evidence,
     GuardrailFigures,
     HarmGuardFigures,
     HealthFigures,
-    LookFigures,
     PlatformFigures,
     QualityFigures,
     SegmentFigures,
     ShadowFigures,
     SrmFigures,
-    SuccessFigures,
     TrafficFigures,
     VariantTraffic,
     sealed,
@@ -34,6 +32,8 @@ __all__ = [
     "SegmentFigures",
     "ShadowFigures",
     "SrmFigures",
+    "StageWiseFigures",
+    "StopFigures",
     "SuccessFigures",
     "TrafficFigures",
     "VariantTraffic",

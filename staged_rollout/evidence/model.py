@@ -5,17 +5,12 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from staged_rollout.evidence.figures import Figures
+from staged_rollout.evidence.look import LookFigures
 
-EVIDENCE_VERSION = 1
+EVIDENCE_VERSION = 2
 DECIMALS = 9
 """Hashes cover integers, verdicts, and numbers rounded to 1e-9."""
-
-
-class Figures(BaseModel):
-    """A frozen record; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class VariantTraffic(Figures):
@@ -78,75 +73,6 @@ class BaselineFigures(Figures):
         if self.given is not None:
             return self.given
         return self.successes / self.units if self.units else None
-
-
-class BoundFigures(Figures):
-    """A critical value and the alpha (per side) spent up to it."""
-
-    look: int
-    information: float
-    z: float
-    alpha_spent: float
-
-
-class SuccessFigures(Figures):
-    """The success metric on closed LIVE units, by assigned variant; candidate minus champion.
-
-    Attributes:
-        closed_champion: Units whose window has closed.
-        closed_candidate: The same of the candidate.
-        n_champion: Closed units with an outcome.
-        n_candidate: The same of the candidate.
-        x_champion: Successes among them.
-        x_candidate: The same of the candidate.
-        estimate: Difference of the rates; None without units.
-        z: Score z for better than 0 in the metric's good direction; None when insufficient.
-    """
-
-    closed_champion: int
-    closed_candidate: int
-    n_champion: int
-    n_candidate: int
-    x_champion: int
-    x_candidate: int
-    estimate: float | None
-    z: float | None
-
-
-class LookFigures(Figures):
-    """One look at its planned cut-off.
-
-    Attributes:
-        slot: The planned slot, from 1.
-        kind: `harm`, `efficacy` or `final`.
-        cut_off: No later row or outcome counts.
-        information: t = n_eff / n_eff_max.
-        success: The success metric.
-        efficacy: The bound that z must reach; None at a harm look or when insufficient.
-        harm: The bound that -z must reach; None when insufficient or all harm alpha is spent.
-        interval: Repeated confidence interval of the difference at the efficacy bound, else at the harm bound.
-        insufficient: Why no test was made, or "".
-    """
-
-    slot: int
-    kind: Literal["harm", "efficacy", "final"]
-    cut_off: datetime
-    information: float
-    success: SuccessFigures
-    efficacy: BoundFigures | None
-    harm: BoundFigures | None
-    interval: tuple[float, float] | None
-    insufficient: str = ""
-
-    @property
-    def crossed(self) -> bool:
-        """Whether the efficacy bound was reached."""
-        return self.efficacy is not None and self.success.z is not None and self.success.z >= self.efficacy.z
-
-    @property
-    def harmful(self) -> bool:
-        """Whether the harm bound was reached."""
-        return self.harm is not None and self.success.z is not None and -self.success.z >= self.harm.z
 
 
 class GuardrailFigures(Figures):

@@ -20,6 +20,7 @@ from staged_rollout.state import (
     NewEvent,
     RolloutState,
     State,
+    StopRecord,
     digest,
     to_payload,
 )
@@ -108,6 +109,8 @@ def _look(state: RolloutState, evidence: Evidence) -> list[NewEvent]:
             return None
         return to_payload(BoundRecord(len(frozen) + 1, figures.information, figures.z, figures.alpha_spent))
 
+    stop = look.futility
+    futility = to_payload(StopRecord(stop.look, stop.information, stop.z, stop.beta_spent)) if stop else None
     canonical_evidence = evidence.model_dump(mode="json")
     return [
         NewEvent(
@@ -120,6 +123,7 @@ def _look(state: RolloutState, evidence: Evidence) -> list[NewEvent]:
                 "information": look.information,
                 "efficacy": bound(look.efficacy, state.efficacy_bounds()),
                 "harm": bound(look.harm, state.harm_bounds()),
+                "futility": futility,
                 "insufficient": look.insufficient,
                 "evidence_hash": digest(canonical_evidence),
                 "evidence": canonical_evidence,

@@ -19,6 +19,7 @@ from staged_rollout.evidence import (
 from staged_rollout.operations import look_guardrails, look_integrity, look_success
 from staged_rollout.operations.journal import load, write
 from staged_rollout.operations.reconcile import assignment_target, endpoint_target
+from staged_rollout.operations.reestimate import due_reestimation, reestimation
 from staged_rollout.operations.window import Window
 from staged_rollout.policy import due_look
 from staged_rollout.ports import Platform
@@ -31,7 +32,7 @@ SHADOW_ALPHA = 0.025
 
 
 def gather(platform: Platform, rollout: str, actor: Actor, *, looks: bool = True) -> tuple[RolloutState, Evidence]:
-    """The evidence of this moment, sealed; plans a look first if one is due.
+    """The evidence of this moment, sealed; plans a look first if one is due, and its size anew where that is asked for.
 
     Args:
         platform: Where the rollout lives.
@@ -49,6 +50,9 @@ def gather(platform: Platform, rollout: str, actor: Actor, *, looks: bool = True
     if planned is not None and state.planned is None:
         state = write(platform, state, [NewEvent(EventType.LOOK_PLANNED, to_payload(planned))], actor)
     batch = platform.lake.batch(planned.batch) if planned is not None else head
+    if planned is not None and due_reestimation(state, planned):
+        found = reestimation(Window(platform, state, batch, planned.cut_off), planned)
+        state = write(platform, state, found, actor)
     window = Window(platform, state, batch, planned.cut_off if planned is not None else now)
     return state, sealed(_evidence(window, planned, now))
 

@@ -4,57 +4,72 @@ from __future__ import annotations
 
 from typing import Any
 
-from staged_rollout.evidence import BoundFigures, HarmGuardFigures, LookFigures, SegmentFigures, SuccessFigures
+from staged_rollout.evidence import HarmGuardFigures, LookFigures, SegmentFigures, SuccessFigures
+from staged_rollout.operations.look_bounds import (
+    HARM_ALPHA_LIVE,
+    MIN_INCREMENT,
+    efficacy_bound,
+    futility_bound,
+    harm_bound,
+)
+from staged_rollout.operations.look_inference import at_first_stop, p_value
 from staged_rollout.operations.window import Window
-from staged_rollout.state import BoundRecord, LookKind, PlannedLook, State
+from staged_rollout.ports import Rows
+from staged_rollout.state import LookKind, PlannedLook, RolloutState, State
 from staged_rollout.stats import (
-    Bound,
     RatioMoments,
-    Spending,
     guard_worsening,
     holm,
     information_fraction,
-    next_bound,
     score_interval,
+    score_test,
     score_z,
     two_sided_p,
 )
+
+__all__ = [
+    "HARM_ALPHA_BAKE",
+    "HARM_ALPHA_LIVE",
+    "MIN_CLOSED",
+    "MIN_EVENTS",
+    "MIN_INCREMENT",
+    "bake",
+    "counts",
+    "segments",
+    "take",
+]
 
 MIN_CLOSED = 100
 """Closed units with an outcome per variant below which no look is taken."""
 MIN_EVENTS = 10
 """Events, and non-events, per variant."""
-MIN_INCREMENT = 1e-4
-"""Increment of information below which no look is taken."""
-HARM_ALPHA_LIVE = 0.020
 HARM_ALPHA_BAKE = 0.005
 """Primary harm: .025 per rollout, one-sided, split over LIVE and BAKE (docs/statistics.md, harm budget)."""
+_NONE = {"closed": 0, "with_outcome": 0, "correct": 0}
 
 
 def take(window: Window, planned: PlannedLook) -> LookFigures:
     """One look at its planned cut-off."""
-    state, plan = window.state, window.state.plan
-    spec = state.spec.success
+    state = window.state
     success = _success(window)
-    n_t, n_c = success.n_candidate, success.n_champion
-    information = information_fraction(n_t, n_c, plan.n_eff_max) if plan else 0.0
+    information = _information(success, state.n_eff_max)
     kind = LookKind.FINAL if planned.kind is LookKind.EFFICACY and information >= 1.0 else planned.kind
+    last = kind is LookKind.FINAL
     insufficient = _insufficient(success)
-    efficacy = harm = interval = None
+    efficacy = harm = futility = interval = None
     if not insufficient:
         if kind is not LookKind.HARM:
-            efficacy = _bound(
-                state.efficacy_bounds(),
-                information,
-                Spending("obrien-fleming", spec.alpha),
-                final=kind is LookKind.FINAL,
-            )
-        harm = _bound(state.harm_bounds(), information, Spending("pocock", HARM_ALPHA_LIVE), final=False)
+            efficacy = efficacy_bound(state, information, final=last)
+        if efficacy is not None:
+            futility = futility_bound(state, efficacy, last=last)
+        harm = harm_bound(state, _information(success, state.plan.n_eff_max if state.plan else None))
         bound = efficacy or harm
         if bound is None:
             insufficient = f"information {information:.4f} is not {MIN_INCREMENT} more than at the last test"
         else:
-            interval = score_interval(success.x_candidate, n_t, success.x_champion, n_c, bound.z)
+            interval = score_interval(
+                success.x_candidate, success.n_candidate, success.x_champion, success.n_champion, bound.z
+            )
     return LookFigures(
         slot=planned.slot,
         kind=kind.value,
@@ -65,22 +80,40 @@ def take(window: Window, planned: PlannedLook) -> LookFigures:
         harm=harm,
         interval=interval,
         insufficient=insufficient,
+        futility=futility,
+        repeated_p_value=p_value(state, success, efficacy, last=last),
+        stage_wise=at_first_stop(state, success, efficacy, futility, last=last),
     )
 
 
+def counts(window: Window, epochs: tuple[int, ...]) -> Rows:
+    """Closed units, those with an outcome, and those that were right, by assigned variant, of some epochs."""
+    return window.ask("success_counts", epochs, matures_after=window.state.spec.success.matures_after)
+
+
+def _by_variant(window: Window, epochs: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The champion's counts and the candidate's."""
+    rows = {row["assigned_variant"]: row for row in counts(window, epochs)}
+    state = window.state
+    return rows.get(state.champion.variant, _NONE), rows.get(state.candidate.variant, _NONE)
+
+
+def _information(success: SuccessFigures, n_eff_max: float | None) -> float:
+    return information_fraction(success.n_candidate, success.n_champion, n_eff_max) if n_eff_max else 0.0
+
+
+def _margin(state: RolloutState) -> float | None:
+    """The largest tolerated worsening, absolute, as the plan has it; None: superiority."""
+    return state.plan.margin if state.plan else None
+
+
 def _success(window: Window) -> SuccessFigures:
-    spec = window.state.spec.success
-    rows = {
-        row["assigned_variant"]: row
-        for row in window.ask("success_counts", window.state.epochs_of(State.LIVE), matures_after=spec.matures_after)
-    }
-    none = {"closed": 0, "with_outcome": 0, "correct": 0}
-    champion = rows.get(window.state.champion.variant, none)
-    candidate = rows.get(window.state.candidate.variant, none)
+    state = window.state
+    champion, candidate = _by_variant(window, state.epochs_of(State.LIVE))
     n_t, x_t = candidate["with_outcome"], candidate["correct"]
     n_c, x_c = champion["with_outcome"], champion["correct"]
-    z = score_z(x_t, n_t, x_c, n_c, delta0=0.0)
-    sign = 1.0 if spec.better == "higher" else -1.0
+    margin = _margin(state)
+    test = score_test(x_t, n_t, x_c, n_c, margin=margin or 0.0, better=state.spec.success.better)
     return SuccessFigures(
         closed_champion=champion["closed"],
         closed_candidate=candidate["closed"],
@@ -89,7 +122,9 @@ def _success(window: Window) -> SuccessFigures:
         x_champion=x_c,
         x_candidate=x_t,
         estimate=x_t / n_t - x_c / n_c if n_t and n_c else None,
-        z=None if z is None else sign * z,
+        z=test.z if test else None,
+        se=test.se if test else None,
+        margin=margin,
     )
 
 
@@ -105,30 +140,14 @@ def _insufficient(success: SuccessFigures) -> str:
     return ""
 
 
-def _bound(
-    frozen: tuple[BoundRecord, ...], information: float, spending: Spending, *, final: bool
-) -> BoundFigures | None:
-    """The next bound on this side; None when all of its alpha is spent, or its information has not grown enough."""
-    if frozen and frozen[-1].alpha_spent >= spending.alpha:
-        return None
-    if information - (frozen[-1].information if frozen else 0.0) < MIN_INCREMENT:
-        return None
-    past = [Bound(record.look, record.information, record.z, record.alpha_spent) for record in frozen]
-    bound = next_bound(past, information, spending, final=final)
-    return BoundFigures(look=bound.look, information=bound.information, z=bound.z, alpha_spent=bound.alpha_spent)
-
-
 def bake(window: Window) -> HarmGuardFigures:
-    """Always-valid harm guard of the success metric against the holdback, on units first met while baking."""
+    """Always-valid harm guard of the success metric against the holdback, on units first met while baking.
+
+    Harm is to be worse at all, and with `better_or_equal` to be worse by more than its margin.
+    """
     state = window.state
     spec = state.spec.success
-    rows = {
-        row["assigned_variant"]: row
-        for row in window.ask("success_counts", window.present, matures_after=spec.matures_after)
-    }
-    none = {"with_outcome": 0, "correct": 0}
-    champion = rows.get(state.champion.variant, none)
-    candidate = rows.get(state.candidate.variant, none)
+    champion, candidate = _by_variant(window, window.present)
 
     def losses(row: dict[str, Any]) -> int:
         wins = int(row["correct"])
@@ -141,7 +160,7 @@ def bake(window: Window) -> HarmGuardFigures:
     result = guard_worsening(
         moments(candidate),
         moments(champion),
-        margin=0.0,
+        margin=_margin(state) or 0.0,
         alpha=HARM_ALPHA_BAKE,
         error_units=(losses(candidate), losses(champion)),
         design_share=1.0 - state.spec.stages.bake.holdback,
@@ -169,11 +188,10 @@ def segments(window: Window) -> tuple[SegmentFigures, ...]:
             segment=segment,
         )
         values = sorted({row["segment"] for row in rows})
-        counts = {(row["segment"], row["assigned_variant"]): row for row in rows}
-        none = {"with_outcome": 0, "correct": 0}
+        found = {(row["segment"], row["assigned_variant"]): row for row in rows}
         for value in values:
-            champion = counts.get((value, state.champion.variant), none)
-            candidate = counts.get((value, state.candidate.variant), none)
+            champion = found.get((value, state.champion.variant), _NONE)
+            candidate = found.get((value, state.candidate.variant), _NONE)
             n_t, n_c = candidate["with_outcome"], champion["with_outcome"]
             z = score_z(candidate["correct"], n_t, champion["correct"], n_c, delta0=0.0)
             estimate = candidate["correct"] / n_t - champion["correct"] / n_c if n_t and n_c else None

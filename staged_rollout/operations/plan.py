@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from staged_rollout.errors import StatisticsError
 from staged_rollout.evidence import Evidence
-from staged_rollout.spec.model import RolloutSpec
+from staged_rollout.spec.claim import claim_at
+from staged_rollout.spec.model import RolloutSpec, Success
 from staged_rollout.state import Plan
 from staged_rollout.stats import (
     Spending,
+    design,
     inflation,
     maximum_information_units,
     threshold_grid,
@@ -16,51 +18,65 @@ from staged_rollout.stats import (
 
 
 def freeze_plan(spec: RolloutSpec, evidence: Evidence) -> Plan:
-    """Baseline, effect, I_max and looks, from what is known at LIVE's entry.
+    """Baseline, effect or margin, I_max and looks, from what is known at LIVE's entry.
 
     With G guardrails that act, it is made for a power of 1 - beta / (G + 1), so that all of them pass with 1 - beta.
+    Futility, where it is asked for, spends that beta / (G + 1), and the size grows by what that costs.
 
     Source: docs/statistics.md, "When the plan is frozen".
 
     Raises:
-        StatisticsError: the baseline and the MDE leave no room between 0 and 1.
+        StatisticsError: the baseline and the MDE, or the margin, leave no room between 0 and 1.
     """
     baseline = evidence.baseline
     if baseline is None or baseline.value is None:
         raise StatisticsError(
             "LIVE cannot begin without a baseline", hint="set success.baseline, or wait for closed champion units"
         )
-    mde = spec.success.mde.absolute(baseline.value)
-    sign = 1.0 if spec.success.better == "higher" else -1.0
-    # A champion at 96% leaves no room for 5 pp more: then the same difference is planned for on the other side, where
-    # there is room, so that the plan stays large enough to see harm of that size.
-    targets = (baseline.value + sign * mde, baseline.value - sign * mde)
-    target = next((rate for rate in targets if 0.0 < rate < 1.0), None)
-    if target is None or not 0.0 < baseline.value < 1.0:
+    success = spec.success
+    claim = claim_at(success, baseline.value)
+    if claim is None:
         raise StatisticsError(
-            f"baseline {baseline.value:.2%} and MDE {mde:.2%} leave no rate between 0 and 1 to plan for",
-            hint="set success.mde smaller",
+            f"baseline {baseline.value:.2%} and a difference of {success.distance} leave no rate between 0 and 1",
+            hint=f"set success.{'mde' if success.better_or_equal is None else 'better_or_equal'} smaller",
             baseline=baseline.value,
-            mde=mde,
+            difference=str(success.distance),
         )
     acting = sum(guardrail.action == "roll_back" for guardrail in spec.guardrails.values())
-    power = 1.0 - (1.0 - spec.success.power) / (acting + 1)
+    beta = (1.0 - success.power) / (acting + 1)
     split = spec.stages.live.split[1]
-    fixed = two_proportions_units(baseline.value, target, spec.success.alpha, power, ratio=split / (1.0 - split))
+    fixed = two_proportions_units(
+        baseline.value, claim.rate, success.alpha, 1.0 - beta, ratio=split / (1.0 - split), delta0=claim.null
+    )
     looks = spec.look_slots()
     last = looks[-1]
-    fractions = tuple(slot / last for slot in looks)
-    factor = inflation(fractions, Spending("obrien-fleming", spec.success.alpha), power)
+    factor, drift = _cost_of_looks(tuple(slot / last for slot in looks), success, beta)
     slots = tuple(sorted({*looks, *spec.harm_slots()}))
     p95 = evidence.champion_p95_ms
     return Plan(
         baseline=baseline.value,
         baseline_units=0 if baseline.given is not None else baseline.units,
-        mde=mde,
+        mde=claim.distance,
         n_eff_max=maximum_information_units(fixed, factor, split),
         inflation=factor,
         latency_grid_ms=threshold_grid(p95) if p95 else (),
         slots=slots,
         efficacy=looks,
         last=last,
+        margin=claim.margin,
+        planned_rate=(1.0 - split) * baseline.value + split * claim.rate,
+        beta=None if drift is None else beta,
+        drift=drift,
     )
+
+
+def _cost_of_looks(fractions: tuple[float, ...], success: Success, beta: float) -> tuple[float, float | None]:
+    """The inflation factor R of the planned looks; with futility also E[Z] at t = 1 that the plan is made for."""
+    efficacy = Spending("obrien-fleming", success.alpha)
+    if success.futility is None:
+        return inflation(fractions, efficacy, 1.0 - beta), None
+    planned = design(fractions, efficacy, futility=Spending.parse(success.futility, beta))
+    if planned.inflation is None or planned.drift is None:
+        raise AssertionError
+    # Where the bounds meet before the last look, the design ends there; R is of t = 1 all the same.
+    return max(1.0, planned.inflation / planned.information[-1]), planned.drift

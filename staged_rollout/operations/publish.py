@@ -86,6 +86,8 @@ def _tracked(event: Event) -> tuple[str, dict[str, float]] | None:
         "estimate": success.estimate,
         "efficacy_bound": look.efficacy.z if look.efficacy else None,
         "harm_bound": -look.harm.z if look.harm else None,
+        "futility_bound": look.futility.z if look.futility else None,
+        "repeated_p_value": look.repeated_p_value,
         "units_champion": float(success.n_champion),
         "units_candidate": float(success.n_candidate),
         "successes_champion": float(success.x_champion),

@@ -10,6 +10,8 @@ from staged_rollout.evidence import Evidence
 from staged_rollout.policy import stages
 from staged_rollout.policy.decision import Action, Decision
 from staged_rollout.policy.holds import holds_now
+from staged_rollout.policy.live import awaiting, live
+from staged_rollout.policy.moves import keep, margin_of, roll_back
 from staged_rollout.spec.model import RolloutSpec
 from staged_rollout.state import RolloutState, State
 
@@ -41,7 +43,7 @@ def decide(spec: RolloutSpec, state: RolloutState, evidence: Evidence) -> Decisi
         and evidence.spent_usd > spec.budget.max_usd
         and state.state is not State.REGISTERED
     ):
-        return stages.keep(f"spent ${evidence.spent_usd:,.2f} of ${spec.budget.max_usd:,.2f}: over budget", holds=holds)
+        return keep(f"spent ${evidence.spent_usd:,.2f} of ${spec.budget.max_usd:,.2f}: over budget", holds=holds)
     match state.state:
         case State.REGISTERED:
             return stages.registered(state, evidence, holds)
@@ -50,9 +52,9 @@ def decide(spec: RolloutSpec, state: RolloutState, evidence: Evidence) -> Decisi
         case State.CANARY:
             return stages.canary(spec, state, evidence, holds)
         case State.LIVE:
-            return stages.live(spec, state, evidence, holds)
+            return live(spec, state, evidence, holds)
         case State.AWAITING_APPROVAL:
-            return stages.awaiting(spec, state, evidence, holds)
+            return awaiting(spec, state, evidence, holds)
         case State.PROMOTING:
             return stages.promoting(spec, state, evidence, holds)
         case _:
@@ -62,6 +64,7 @@ def decide(spec: RolloutSpec, state: RolloutState, evidence: Evidence) -> Decisi
 def _harm(state: RolloutState, evidence: Evidence) -> Decision | None:
     """What rolls back an exposed rollout, whatever else holds."""
     reasons: list[str] = []
+    margin = margin_of(state)
     if state.exposed:
         reasons.extend(
             f"{guardrail.name} is worse by {_figure(guardrail.worsening, guardrail.unit)}, more than "
@@ -71,13 +74,17 @@ def _harm(state: RolloutState, evidence: Evidence) -> Decision | None:
         )
         look = evidence.look
         if look is not None and look.harmful and look.harm is not None and look.success.z is not None:
+            more = f"more than {margin}, " if margin is not None else ""
             reasons.append(
                 f"look {look.slot}: {state.spec.success.metric} is worse by {abs(look.success.estimate or 0.0):.2%}, "
-                f"z {look.success.z:.2f} <= {-look.harm.z:.2f} (harm bound)"
+                f"{more}z {look.success.z:.2f} <= {-look.harm.z:.2f} (harm bound)"
             )
         bake = evidence.bake
         if bake is not None and bake.alarm:
-            reasons.append(f"worse than the holdback while baking: log e {bake.log_e:.2f} >= {bake.threshold_log:.2f}")
+            by = f" by more than {margin}" if margin is not None else ""
+            reasons.append(
+                f"worse than the holdback{by} while baking: log e {bake.log_e:.2f} >= {bake.threshold_log:.2f}"
+            )
     if state.state is not State.REGISTERED and evidence.quality.failed_in_a_row >= QUALITY_FAILURES:
         reasons.append(
             f"quality failed on {evidence.quality.failed_in_a_row} event days in a row (limit {QUALITY_FAILURES}): "
@@ -85,7 +92,7 @@ def _harm(state: RolloutState, evidence: Evidence) -> Decision | None:
         )
     if not reasons:
         return None
-    return stages.roll_back(reasons[0], *reasons[1:])
+    return roll_back(reasons[0], *reasons[1:])
 
 
 def _figure(value: float | None, unit: str) -> str:

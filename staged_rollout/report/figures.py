@@ -35,6 +35,15 @@ def score(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}"
 
 
+def p_value(value: float) -> str:
+    """A p-value; below what evidence keeps of it, that it is.
+
+    >>> p_value(0.00031), p_value(0.0)
+    ('0.00031', '< 1e-9')
+    """
+    return f"{value:.2g}" if value > 0 else "< 1e-9"
+
+
 def figure(value: float | None, unit: str, *, signed: bool = False) -> str:
     """A guardrail's figure: `share` (differences in percentage points) or `ms`."""
     if value is None:

@@ -71,10 +71,22 @@ def _stage_entered(payload: Payload) -> str:
 
 def _plan_frozen(payload: Payload) -> str:
     source = f"measured on {count(int(payload['baseline_units']), 'unit')}" if payload["baseline_units"] else "as given"
+    what = "smallest effect" if payload.get("margin") is None else "no worse than"
+    beta = payload.get("beta")
+    futility = "" if beta is None else f", beta {beta:.3g} for giving up early"
     return (
         f"froze the plan: baseline {share(payload['baseline'])} ({source}), "
-        f"smallest effect {share(payload['mde'], 2)}, {len(payload['slots'])} looks, {len(payload['efficacy'])} "
-        f"of them may win, {payload['n_eff_max']:,.0f} effective units (inflation {payload['inflation']:.3f})"
+        f"{what} {share(payload['mde'], 2)}, {len(payload['slots'])} looks, {len(payload['efficacy'])} "
+        f"of them may win, {payload['n_eff_max']:,.0f} effective units (inflation {payload['inflation']:.3f}){futility}"
+    )
+
+
+def _plan_reestimated(payload: Payload) -> str:
+    events, units = payload["events"], payload["units"]
+    return (
+        f"re-estimated the plan before look {payload['slot']}: {payload['before']:,.0f} -> "
+        f"{payload['n_eff_max']:,.0f} effective units (at most {payload['cap']:,.0f}), from a pooled rate of "
+        f"{share(events / units)} in {count(int(units), 'unit')}"
     )
 
 
@@ -89,6 +101,8 @@ def _look_taken(payload: Payload) -> str:
     if z is None:
         return f"{at}: no test, too little data"
     bounds = [f"win at {efficacy['z']:.2f}"] if efficacy else []
+    futility = payload.get("futility")
+    bounds += [f"give up at {futility['z']:.2f}"] if futility else []
     bounds += [f"harm at {-harm['z']:.2f}"] if harm else []
     return f"{at}: z {z:.2f}; " + (", ".join(bounds) or "no bound")
 
@@ -177,6 +191,7 @@ _SENTENCES: dict[EventType, Callable[[Payload], str]] = {
     EventType.REGISTERED: _registered,
     EventType.STAGE_ENTERED: _stage_entered,
     EventType.PLAN_FROZEN: _plan_frozen,
+    EventType.PLAN_REESTIMATED: _plan_reestimated,
     EventType.LOOK_PLANNED: _look_planned,
     EventType.LOOK_TAKEN: _look_taken,
     EventType.QUALITY_CHECKED: _quality_checked,

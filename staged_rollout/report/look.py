@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -49,35 +50,46 @@ def event_markdown(event: Event, state: RolloutState, events: list[Event]) -> tu
 def verdict(look: LookFigures) -> str:
     """A look in one clause: z against the bound that matters.
 
-    Source: the decision rule of docs/statistics.md; harm comes before efficacy.
+    Source: the decision rule of docs/statistics.md; harm comes before futility, and futility before efficacy.
     """
     z, efficacy, harm = look.success.z, look.efficacy, look.harm
     if look.insufficient or z is None:
         return f"no test, {look.insufficient or 'too few units'}"
     if harm is not None and look.harmful:
         return f"z {z:.2f} <= {-harm.z:.2f} (harm bound)"
+    if look.futile and look.futility is not None:
+        return f"z {z:.2f} <= {look.futility.z:.2f} (futility)"
     if efficacy is not None:
         return f"z {z:.2f} {'>=' if look.crossed else '<'} {efficacy.z:.2f}"
     return f"harm only, z {z:.2f} > {-harm.z:.2f}" if harm is not None else f"harm only, z {z:.2f}"
 
 
 def plotted(events: Sequence[Event], upto: int) -> list[LookPoint]:
-    """Looks up to an event, as the plot draws them."""
+    """Looks up to an event, as the plot draws them: all on the clock that the last of them had."""
 
     def bound(payload: Any) -> float | None:
         return None if payload is None else float(payload["z"])
 
-    return [
-        LookPoint(
-            slot=int(event.payload["slot"]),
-            information=float(event.payload["information"]),
-            z=event.payload["z"],
-            efficacy=bound(event.payload["efficacy"]),
-            harm=bound(event.payload["harm"]),
-        )
-        for event in events
-        if event.type is EventType.LOOK_TAKEN and event.seq <= upto
-    ]
+    points: list[LookPoint] = []
+    for event in events:
+        payload = event.payload
+        if event.seq > upto:
+            break
+        if event.type is EventType.PLAN_REESTIMATED:  # the end of the plan has moved away
+            slower = payload["before"] / payload["n_eff_max"]
+            points = [replace(point, information=point.information * slower) for point in points]
+        if event.type is EventType.LOOK_TAKEN:
+            points.append(
+                LookPoint(
+                    slot=int(payload["slot"]),
+                    information=float(payload["information"]),
+                    z=payload["z"],
+                    efficacy=bound(payload["efficacy"]),
+                    harm=bound(payload["harm"]),
+                    futility=bound(payload.get("futility")),
+                )
+            )
+    return points
 
 
 def _look_page(event: Event, state: RolloutState, events: list[Event]) -> tuple[str, str]:
@@ -104,7 +116,7 @@ def _look_page(event: Event, state: RolloutState, events: list[Event]) -> tuple[
         prose(summary),
         bullets(prose(reason) for reason in reasons),
         picture(
-            f"z of {len(plotted(events, event.seq))} looks against the efficacy and harm bounds, over information", plot
+            f"z of {len(plotted(events, event.seq))} looks against the bounds that they met, over information", plot
         ),
     ]
     if evidence is not None and look is not None:

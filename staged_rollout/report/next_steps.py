@@ -34,32 +34,33 @@ def next_steps(state: RolloutState, here: State, *, held: bool, paused: bool, af
         paused: Whether an operator blocks them.
         after: The page's time.
     """
-    sentence, line = _advice(state, here, held=held, paused=paused, after=after)
-    return section("Next", sentence, command(line))
+    sentence, line = advice(state, here, held=held, paused=paused, after=after)
+    return section("Next", prose(sentence), command(line))
 
 
 _OVER = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.KEPT_CHAMPION, State.CANCELLED})
 
 
-def _advice(state: RolloutState, here: State, *, held: bool, paused: bool, after: datetime) -> tuple[str, str]:
+def advice(state: RolloutState, here: State, *, held: bool, paused: bool, after: datetime) -> tuple[str, str]:
+    """What a reader can do now, as plain text, and the command line; for the arguments of `next_steps`."""
     rollout = state.rollout
     history = f"staged-rollout history {shlex.quote(rollout)}"
     due = next_look(state, after) if here is State.LIVE else None
     who = state.spec.decide.win.who or "NAME"
     if here is State.AWAITING_APPROVAL:
-        asked = f"{prose(who)} approves or rejects this decision; without an answer the champion is kept."
-        advice = asked, act("approve", rollout, who)
+        asked = f"{who} approves or rejects this decision; without an answer the champion is kept."
+        found = asked, act("approve", rollout, who)
     elif here is State.PROMOTED:
-        advice = "The candidate is the champion now. Nothing is left to do.", history
+        found = "The candidate is the champion now. Nothing is left to do.", history
     elif here in _OVER:
-        advice = "Routers serve the champion alone. Nothing is left to decide.", history
+        found = "Routers serve the champion alone. Nothing is left to decide.", history
     elif here is State.REGISTERED:
-        advice = "Nothing is served yet. To call it off:", act("cancel", rollout)
+        found = "Nothing is served yet. To call it off:", act("cancel", rollout)
     elif paused:
-        advice = "An operator paused it. To go on:", act("resume", rollout)
+        found = "An operator paused it. To go on:", act("resume", rollout)
     elif held:
-        advice = "It goes on by itself once every hold has cleared. To stop it now:", act("rollback", rollout)
+        found = "It goes on by itself once every hold has cleared. To stop it now:", act("rollback", rollout)
     else:
         wait = f"The next look is at {moment(due)}." if due else "The next tick goes on."
-        advice = f"{wait} To stop it now:", act("rollback", rollout)
-    return advice
+        found = f"{wait} To stop it now:", act("rollback", rollout)
+    return found

@@ -1,4 +1,4 @@
-"""The boundary plot: z of every look so far against its efficacy and harm bounds, over information. Plain SVG text."""
+"""The boundary plot: z of every look so far against the bounds that it met, over information. Plain SVG text."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ HIGHEST = 6.0
 _STYLE = """
 text{font:12px system-ui,sans-serif;fill:#1f2328}.title{font-size:14px;font-weight:600}.back{fill:#fff}
 .grid{stroke:#d8dee4}.axis{stroke:#57606a}.z{stroke:#1f2328;fill:#1f2328}.efficacy{stroke:#0969da;fill:#0969da}
-.harm{stroke:#bc4c00;fill:#bc4c00}path{fill:none!important;stroke-width:2}
+.harm{stroke:#bc4c00;fill:#bc4c00}.futility{stroke:#8250df;fill:#8250df}path{fill:none!important;stroke-width:2}
 path.efficacy{stroke-dasharray:7 4}path.harm{stroke-dasharray:2 4}
-text.efficacy,text.harm,text.z{stroke:#fff;stroke-width:4px;paint-order:stroke}
+path.futility{stroke-dasharray:9 3 2 3}
+text.efficacy,text.harm,text.futility,text.z{stroke:#fff;stroke-width:4px;paint-order:stroke}
 @media(prefers-color-scheme:dark){.back{fill:#161b22}text,.z{fill:#e6edf3}.z{stroke:#e6edf3}.grid{stroke:#30363d}
 .axis{stroke:#8b949e}.efficacy{stroke:#58a6ff;fill:#58a6ff}.harm{stroke:#f0883e;fill:#f0883e}
-text.efficacy,text.harm,text.z{stroke:#161b22}}
+.futility{stroke:#bc8cff;fill:#bc8cff}text.efficacy,text.harm,text.futility,text.z{stroke:#161b22}}
 """
 
 
@@ -35,6 +36,7 @@ class LookPoint:
         z: In standard errors, positive in the metric's good direction; None when no test was made.
         efficacy: The bound that z must reach to win; None at a look that tests harm only.
         harm: The bound that -z must reach to roll back; None when it was not tested.
+        futility: The bound at or below which z gives up; None where it was not tested.
     """
 
     slot: int
@@ -42,6 +44,7 @@ class LookPoint:
     z: float | None
     efficacy: float | None
     harm: float | None
+    futility: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,14 @@ def boundary_plot(points: Sequence[LookPoint], heading: str) -> str:
     frame = _frame(points)
     efficacy = [(point.information, point.efficacy) for point in points if point.efficacy is not None]
     harm = [(point.information, -point.harm) for point in points if point.harm is not None]
+    futility = [(point.information, point.futility) for point in points if point.futility is not None]
     scores = [(point.information, point.z) for point in points if point.z is not None]
+    lines = {
+        "win at": ("efficacy", efficacy),
+        "z": ("z", scores),
+        "give up at": ("futility", futility),
+        "harm at": ("harm", harm),
+    }
     x0, x1, y0, y1 = LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM
     size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
     parts = [
@@ -87,8 +97,9 @@ def boundary_plot(points: Sequence[LookPoint], heading: str) -> str:
         *_axes(frame),
         *_series(frame, "efficacy", efficacy),
         *_series(frame, "harm", harm),
+        *_series(frame, "futility", futility),
         *_series(frame, "z", scores),
-        *_labels(frame, {"win at": ("efficacy", efficacy), "z": ("z", scores), "harm at": ("harm", harm)}),
+        *_labels(frame, lines),
         "</svg>",
     ]
     return "\n".join(parts)

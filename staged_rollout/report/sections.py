@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from staged_rollout.evidence import Evidence, GuardrailFigures, LookFigures
-from staged_rollout.report.figures import NONE, count, figure, interval, moment, points, score, share, usd
+from staged_rollout.report.figures import NONE, count, figure, interval, moment, p_value, points, score, share, usd
 from staged_rollout.report.inert import code, prose
 from staged_rollout.report.markdown import bullets, section, table
 from staged_rollout.state import RolloutState
@@ -22,13 +22,28 @@ def success(look: LookFigures, state: RolloutState) -> str:
         ("rate", _rate(figures.x_champion, figures.n_champion), _rate(figures.x_candidate, figures.n_candidate)),
     ]
     bound = "efficacy" if look.efficacy is not None else "harm"
-    wanted = f"{metric.better} is better, smallest effect worth finding {prose(metric.mde)}"
+    wanted = f"{metric.better} is better, smallest effect worth finding {prose(metric.distance)}"
+    if metric.better_or_equal is not None:
+        wanted = f"{metric.better} is better, a win is no worse than {prose(metric.distance)}"
     holds_for = f"at the {bound} bound: valid at whatever look the rollout stops"
+    seen = "; as seen, too large on average after an early win" if look.crossed else ""
+    against = "" if figures.margin is None else f" (against worse by {points(figures.margin).lstrip('+')})"
+    gives_up = [f"give up at {_bound(look.futility)}"] if look.futility is not None else []
+    bounds = [f"win at {_bound(look.efficacy)}", *gives_up, f"harm at {_bound(look.harm, '-')}"]
     lines = [
-        f"difference **{points(figures.estimate)}** (candidate minus champion; {wanted})",
+        f"difference **{points(figures.estimate)}** (candidate minus champion; {wanted}{seen})",
         f"repeated confidence interval **{interval(look.interval)}**, {holds_for}",
-        f"z {score(figures.z)}, bounds: win at {_bound(look.efficacy)}, harm at {_bound(look.harm, '-')}",
+        f"z {score(figures.z)}{against}, bounds: {', '.join(bounds)}",
     ]
+    if look.repeated_p_value is not None:
+        shown = ">= 0.5" if look.repeated_p_value >= 0.5 else p_value(look.repeated_p_value)
+        lines.append(f"repeated p-value {shown}, one-sided: valid at whatever look the rollout stops")
+    if look.stage_wise is not None:
+        found = look.stage_wise
+        lines.append(
+            f"stage-wise, at this first stop of the test and never computed again: p {p_value(found.p_value)} "
+            f"one-sided, median-unbiased difference {points(found.estimate)}, interval {interval(found.interval)}"
+        )
     if look.insufficient:
         lines.insert(0, f"no test was made: {prose(look.insufficient)}")
     return section(

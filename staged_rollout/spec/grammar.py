@@ -1,4 +1,4 @@
-"""The small grammar of the rollout file: durations, shares, splits, steps, looks, margins, rules and freeze windows.
+"""The small grammar of the rollout file: durations, shares, splits, steps, looks, margins, spending, rules, freezes.
 
 Each `parse_x` has a `render_x` with `parse_x(render_x(v)) == v`. Shares are written with `%` and never as bare numbers:
 `1` could mean 1% or 100%, and `0.25` could mean 25% or a quarter of a percent, so both are refused.
@@ -24,6 +24,7 @@ PROMOTE_ACCEPTS = "the candidate's share and, but for the last step, a time, suc
 LOOKS_ACCEPTS = "daily, weekly, 'every 2d', or a list of days such as [7d, 10d, 14d]"
 THRESHOLD_ACCEPTS = "a lower limit in quotes, such as '>= 70%'"
 WIN_ACCEPTS = "promote, or 'ask NAME within 3d'"
+SPENDING_ACCEPTS = "obrien-fleming, pocock, power:RHO (above 0, at most 20) or hsd:GAMMA (-20 to 20), such as hsd:-2"
 FREEZE_ACCEPTS = "two UTC dates, both included, such as 2026-12-20/2027-01-03"
 MARGIN_ACCEPTS: dict[MarginKind, str] = {
     "absolute": "5pp (absolute)",
@@ -39,6 +40,8 @@ _SPLIT = re.compile(rf"({_NUMBER}) ?/ ?({_NUMBER})")
 _MARGIN = re.compile(rf"({_NUMBER}) ?(pp|%|ms)")
 _THRESHOLD = re.compile(rf">= ?({_NUMBER}%)")
 _ASK = re.compile(rf"ask ({NAME}) within ([0-9a-z]+)")
+_SPENDING = re.compile(r"(obrien-fleming|pocock)|(power|hsd):(-?[0-9]{1,2}(?:\.[0-9]{1,9})?)")
+_STEEPEST = 20
 _FREEZE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _UNITS: dict[str, MarginKind] = {"pp": "absolute", "%": "relative", "ms": "ms"}
 
@@ -247,6 +250,35 @@ def parse_win(text: str) -> tuple[str, timedelta] | None:
 def render_win(asked: tuple[str, timedelta] | None) -> str:
     """Write what a win does."""
     return "promote" if asked is None else f"ask {asked[0]} within {render_duration(asked[1])}"
+
+
+def parse_spending(text: str) -> tuple[str, float | None]:
+    """Read how an error probability is spent: the shape, and the parameter of those that take one.
+
+    Args:
+        text: As `Spending.parse` reads it, with parameters no steeper than a test can use.
+
+    Raises:
+        GrammarError: Another shape, a parameter that is missing or not taken, or one out of bounds.
+
+    >>> parse_spending("hsd:-2")
+    ('hsd', -2.0)
+    """
+    match = _SPENDING.fullmatch(text)
+    if match is None:
+        raise GrammarError(text, "is not a way to spend", SPENDING_ACCEPTS)
+    if match[1]:
+        return match[1], None
+    parameter = float(match[3])
+    if abs(parameter) > _STEEPEST or (match[2] == "power" and parameter <= 0):
+        raise GrammarError(text, "has a parameter out of bounds", SPENDING_ACCEPTS)
+    return match[2], parameter
+
+
+def render_spending(value: tuple[str, float | None]) -> str:
+    """Write how an error probability is spent."""
+    kind, parameter = value
+    return kind if parameter is None else f"{kind}:{_plain(Decimal(repr(parameter)))}"
 
 
 def parse_freeze(text: str) -> tuple[date, date]:

@@ -102,6 +102,9 @@ SECTIONS = {
 OPTIONAL_SECTIONS = frozenset(f"guardrails.{name}" for name in GUARDRAILS)
 """Sections whose required keys are due only if the section is there."""
 
+EITHER = {"success": ("mde", "better_or_equal")}
+"""Keys of a section of which exactly one is given."""
+
 KEYS: tuple[Key, ...] = (
     Key("rollout", _SAFE, "Name; with the candidate's version it is the rollout's id", RolloutSpec),
     Key("hypothesis", _LINE, "What is believed, and why; frozen at the start", RolloutSpec),
@@ -135,9 +138,37 @@ KEYS: tuple[Key, ...] = (
     Key("traffic.units_per_day", kinds.integer(1, 250), "New units a day, the not enrolled included", Traffic),
     Key("success.metric", kinds.choice(*SUCCESS_METRICS), "What is measured", Success),
     Key("success.better", kinds.choice("higher", "lower"), "The direction in which it improves", Success),
-    Key("success.mde", kinds.margin(("absolute", "relative")), "The smallest difference worth finding", Success),
+    Key(
+        "success.mde",
+        kinds.optional(kinds.margin(("absolute", "relative"))),
+        "The smallest difference worth finding; this or better_or_equal is given",
+        Success,
+    ),
+    Key(
+        "success.better_or_equal",
+        kinds.optional(kinds.margin(("absolute", "relative"))),
+        "The largest tolerated worsening: a win is to be shown no worse than that, and harm is to be worse",
+        Success,
+    ),
     Key("success.alpha", kinds.number(0, 0.5, 0.025), "Type-I error, per side", Success),
-    Key("success.power", kinds.number(0, 1, 0.8), "Chance to find a difference of mde", Success),
+    Key(
+        "success.power",
+        kinds.number(0, 1, 0.8),
+        "Chance to find a difference of mde; with better_or_equal, to find no difference at all",
+        Success,
+    ),
+    Key(
+        "success.futility",
+        kinds.optional(kinds.SPENDING, word="none"),
+        "How 1 - power is spent on giving up before the final look; non-binding",
+        Success,
+    ),
+    Key(
+        "success.reestimate",
+        kinds.optional(kinds.choice("blinded"), word="none"),
+        "Plan the size anew before the first efficacy look, from the rate of both variants together; it may only rise",
+        Success,
+    ),
     Key(
         "success.matures_after", kinds.duration(positive=False), "From a unit's first exposure to its outcome", Success
     ),

@@ -244,6 +244,14 @@ def _win() -> Kind:
     return worded(grammar.WIN_ACCEPTS, parse, render, rf"^(promote|ask {grammar.NAME} within [0-9wdhms]+)$")
 
 
+def _spending() -> Kind:
+    def parse(written_text: str) -> str:
+        return grammar.render_spending(grammar.parse_spending(written_text))
+
+    pattern = r"^(obrien-fleming|pocock|(power|hsd):-?[0-9]+(\.[0-9]+)?)$"
+    return worded(grammar.SPENDING_ACCEPTS, parse, str, pattern)
+
+
 def _freeze() -> Kind:
     def parse(written_text: str) -> FreezeWindow:
         start, end = grammar.parse_freeze(written_text)
@@ -263,4 +271,4 @@ THRESHOLD = worded(
     grammar.THRESHOLD_ACCEPTS, grammar.parse_threshold, grammar.render_threshold, r"^>= ?[0-9]+(\.[0-9]+)?%$"
 )
 SPLIT, CANARY_STEP, PROMOTE_STEP = _split(), _canary_step(), _promote_step()
-LOOKS, WIN, FREEZE = _looks(), _win(), _freeze()
+LOOKS, SPENDING, WIN, FREEZE = _looks(), _spending(), _win(), _freeze()

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from staged_rollout.spec.looks import Looks
-from staged_rollout.spec.values import Duration, FreezeWindow, FrozenModel, Margin, Share, Split
+from staged_rollout.spec.values import Duration, FreezeWindow, FrozenModel, Margin, Share, SpendingText, Split
 
 __all__ = [
     "Bake",
@@ -148,20 +148,47 @@ class Success(FrozenModel):
     Args:
         metric: Its name.
         better: The direction in which it improves.
-        mde: The smallest difference worth finding.
+        mde: The smallest difference worth finding, where the candidate must be better (superiority).
+        better_or_equal: The largest tolerated worsening, where it must be shown to be no worse (non-inferiority).
+            Exactly one of the two is given.
         alpha: Type-I error, per side.
-        power: Chance to find `mde`.
+        power: Chance to find `mde`; with a margin, the chance to win of a candidate as good as the champion.
+        futility: How beta is spent on giving up early; None: not before the final look.
+        reestimate: `blinded`: plan anew, once, from the pooled rate; None: the plan of LIVE's entry stays.
         matures_after: From a unit's first exposure to its outcome.
         baseline: The champion's value; None: measured before LIVE begins.
     """
 
     metric: str
     better: Literal["higher", "lower"] = "higher"
-    mde: Margin
+    mde: Margin | None = None
+    better_or_equal: Margin | None = None
     alpha: Alpha = 0.025
     power: float = Field(default=0.8, gt=0, lt=1)
+    futility: SpendingText | None = None
+    reestimate: Literal["blinded"] | None = None
     matures_after: Duration
     baseline: float | None = None
+
+    @model_validator(mode="after")
+    def _one_claim(self) -> Self:
+        if (self.mde is None) is (self.better_or_equal is None):
+            raise ValueError("exactly one of mde and better_or_equal must be given")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_first_stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Ledgers hold specs, and hashes of them, from before these keys: what says nothing is not written.
+        silent = ("mde", "better_or_equal", "futility", "reestimate")
+        return {key: value for key, value in handler(self).items() if value is not None or key not in silent}
+
+    @property
+    def distance(self) -> Margin:
+        """What the test is planned to tell apart: the effect worth finding, or the margin from no difference."""
+        distance = self.mde or self.better_or_equal
+        if distance is None:
+            raise AssertionError
+        return distance
 
 
 class Guardrail(FrozenModel):

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from itertools import pairwise
 from math import ceil
 from pathlib import Path
 
 from staged_rollout.spec.draft import Draft, UnreadError
 from staged_rollout.spec.grammar import render_duration, render_share
+from staged_rollout.spec.keys import BY_PATH
+from staged_rollout.spec.looks import Looks
 from staged_rollout.spec.metrics import SUCCESS_METRICS
 from staged_rollout.spec.model import CanaryStep, PromoteStep
 from staged_rollout.spec.plan import check_plan
@@ -21,6 +24,8 @@ _DAY = timedelta(days=1)
 _WEEK = timedelta(days=7)
 LONGEST_LIVE = timedelta(days=90)
 MOST_LOOKS = 500
+LEAST_STEP = 1e-4
+"""Of the planned information: closer looks are not taken."""
 _CLOSE = 1e-9
 
 
@@ -46,6 +51,50 @@ def _unit_of_metric(draft: Draft) -> None:
             "and analysis must have the same unit",
             f"a sticky unit such as customer_id (metrics per request: {', '.join(per_request) or 'none yet'})",
         )
+
+
+def _one_claim(draft: Draft) -> None:
+    mde, margin = draft["success.mde"], draft["success.better_or_equal"]
+    if (mde is None) is not (margin is None):
+        return
+    # What depends on either cannot be judged.
+    draft.unread.update(("success.mde", "success.better_or_equal"))
+    accepts = f"{BY_PATH['success.mde'].kind.accepts}; or success.better_or_equal in its place"
+    if mde is None:
+        draft.add("success.mde", "is missing", accepts)
+    else:
+        problem = f"stands beside mde ({mde}): a test shows a candidate to be better, or to be no worse"
+        draft.add("success.better_or_equal", problem, "one of the two")
+
+
+def _looks_apart(draft: Draft) -> None:
+    looks: Looks = draft["stages.live.looks"]
+    least, most, matures_after = draft["stages.live.min"], draft["stages.live.max"], draft["success.matures_after"]
+    if looks.every is not None and (most - least) / looks.every > MOST_LOOKS:
+        return  # said already
+    slots = looks.slots(most, matures_after, least)
+    close = next((pair for pair in pairwise(slots) if (pair[1] - pair[0]) / slots[-1] < LEAST_STEP), None)
+    if close:
+        first, second = (render_duration(slot - matures_after) for slot in close)
+        shortest = render_duration(timedelta(minutes=ceil(slots[-1] * LEAST_STEP / timedelta(minutes=1))))
+        draft.add(
+            "stages.live.looks",
+            f"has looks at {first} and {second}, closer than {LEAST_STEP:g} of the time to the last one",
+            f"looks at least {shortest} apart",
+        )
+
+
+def _interim_looks_are_there(draft: Draft) -> None:
+    looks: Looks = draft["stages.live.looks"]
+    matures_after, least, most = draft["success.matures_after"], draft["stages.live.min"], draft["stages.live.max"]
+    if looks.every is not None and most - least > looks.every:
+        return
+    if len(looks.slots(most, matures_after, least)) > 1:
+        return
+    for path in ("success.futility", "success.reestimate"):
+        if draft[path] is not None:
+            accepts = "none, or looks before the final one"
+            draft.add(path, "acts before the final look, and no other is planned", accepts, severity="warning")
 
 
 def _whole_weeks(draft: Draft) -> None:
@@ -185,9 +234,12 @@ def _freeze_in_order(draft: Draft) -> None:
 RULES: tuple[Callable[[Draft], None], ...] = (
     _name_of_file,
     _unit_of_metric,
+    _one_claim,
     _whole_weeks,
     _live_bounds,
     _looks_within_live,
+    _looks_apart,
+    _interim_looks_are_there,
     _canary_shares,
     _canary_units,
     _promote_shares,

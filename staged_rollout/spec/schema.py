@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from staged_rollout.spec.keys import BY_PATH, OPTIONAL_SECTIONS, SECTIONS, children, describe
+from staged_rollout.spec.keys import BY_PATH, EITHER, OPTIONAL_SECTIONS, SECTIONS, children, describe
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -43,4 +43,6 @@ def _section(section: str) -> dict[str, Any]:
         if due:
             required.append(name)
     whole: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": properties}
-    return whole | ({"required": required} if required else {})
+    given = {"not": {"type": "null"}}
+    either = [{"required": [name], "properties": {name: given}} for name in EITHER.get(section, ())]
+    return whole | ({"required": required} if required else {}) | ({"oneOf": either} if either else {})

@@ -5,9 +5,16 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from staged_rollout.spec.grammar import MarginKind, parse_duration, render_duration, render_margin
+from staged_rollout.spec.grammar import (
+    MarginKind,
+    parse_duration,
+    parse_spending,
+    render_duration,
+    render_margin,
+    render_spending,
+)
 
 
 class FrozenModel(BaseModel):
@@ -36,6 +43,9 @@ Duration = Annotated[
 
 Share = Annotated[float, Field(ge=0, le=1)]
 """A fraction in [0, 1]."""
+
+SpendingText = Annotated[str, AfterValidator(lambda text: render_spending(parse_spending(text)))]
+"""How an error probability is spent, in the grammar's text: `obrien-fleming`, `pocock`, `power:2`, `hsd:-4`."""
 
 
 class Margin(FrozenModel):

@@ -24,20 +24,16 @@ from staged_rollout.state.model import (
     TERMINAL,
     TRANSITIONS,
     Approval,
-    BoundRecord,
     Candidate,
     Champion,
     DecisionRecord,
     HoldReason,
     Intent,
-    LookKind,
-    Plan,
-    PlannedLook,
     RolloutState,
     StageRecord,
     State,
-    TakenLook,
 )
+from staged_rollout.state.plan import BoundRecord, LookKind, Plan, PlannedLook, Reestimation, StopRecord, TakenLook
 
 __all__ = [
     "AMENDABLE",
@@ -63,9 +59,11 @@ __all__ = [
     "NewEvent",
     "Plan",
     "PlannedLook",
+    "Reestimation",
     "RolloutState",
     "StageRecord",
     "State",
+    "StopRecord",
     "TakenLook",
     "apply",
     "candidate_share",

@@ -20,6 +20,7 @@ class EventType(StrEnum):
     REGISTERED = "registered"
     STAGE_ENTERED = "stage_entered"
     PLAN_FROZEN = "plan_frozen"
+    PLAN_REESTIMATED = "plan_reestimated"
     LOOK_PLANNED = "look_planned"
     LOOK_TAKEN = "look_taken"
     QUALITY_CHECKED = "quality_checked"

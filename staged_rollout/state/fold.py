@@ -15,32 +15,29 @@ from staged_rollout.state.events import Event, EventType
 from staged_rollout.state.model import (
     TRANSITIONS,
     Approval,
-    BoundRecord,
     Candidate,
     Champion,
     DecisionRecord,
     HoldReason,
     Intent,
-    LookKind,
-    Plan,
-    PlannedLook,
     RolloutState,
     StageRecord,
     State,
-    TakenLook,
 )
+from staged_rollout.state.plan import BoundRecord, LookKind, Plan, PlannedLook, Reestimation, StopRecord, TakenLook
 
 T = TypeVar("T")
+Record = Candidate | Champion | Plan | Reestimation | BoundRecord | StopRecord | PlannedLook
 
 AMENDABLE = frozenset({"owner", "notify", "freeze"})
 """Keys of the rollout file that a running rollout follows."""
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {
-    kind: TypeAdapter(kind) for kind in (Candidate, Champion, Plan, BoundRecord, PlannedLook)
+    kind: TypeAdapter(kind) for kind in (Candidate, Champion, Plan, Reestimation, BoundRecord, StopRecord, PlannedLook)
 }
 
 
-def to_payload(value: Candidate | Champion | Plan | BoundRecord | PlannedLook) -> dict[str, Any]:
+def to_payload(value: Record) -> dict[str, Any]:
     """A record as JSON for an event's payload; `from_payload` reads it back."""
     dumped: dict[str, Any] = _ADAPTERS[type(value)].dump_python(value, mode="json")
     return dumped
@@ -149,6 +146,15 @@ def _plan_frozen(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> R
     return replace(state, plan=from_payload(Plan, payload))
 
 
+def _plan_reestimated(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> RolloutState:
+    found = from_payload(Reestimation, payload)
+    if state.plan is None or state.reestimation is not None or state.efficacy_bounds():
+        raise ValueError("the plan is re-estimated once, between its freezing and the first efficacy bound")
+    if found.n_eff_max < state.plan.n_eff_max:
+        raise ValueError(f"n_eff_max {found.n_eff_max} is below the plan's {state.plan.n_eff_max}; it may only rise")
+    return replace(state, reestimation=found)
+
+
 def _look_planned(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> RolloutState:
     planned = from_payload(PlannedLook, payload)
     if state.looks and planned.slot <= state.looks[-1].slot:
@@ -169,6 +175,7 @@ def _look_taken(state: RolloutState, _: Event, payload: Mapping[str, Any]) -> Ro
         harm=from_payload(BoundRecord, payload["harm"]) if payload["harm"] else None,
         evidence_hash=payload["evidence_hash"],
         insufficient=payload.get("insufficient", ""),
+        futility=from_payload(StopRecord, payload["futility"]) if payload.get("futility") else None,
     )
     return replace(state, looks=(*state.looks, taken), planned=None)
 
@@ -289,6 +296,7 @@ _HANDLERS: dict[EventType, Callable[[RolloutState, Event, Mapping[str, Any]], Ro
     EventType.REGISTERED: _again,
     EventType.STAGE_ENTERED: _stage_entered,
     EventType.PLAN_FROZEN: _plan_frozen,
+    EventType.PLAN_REESTIMATED: _plan_reestimated,
     EventType.LOOK_PLANNED: _look_planned,
     EventType.LOOK_TAKEN: _look_taken,
     EventType.QUALITY_CHECKED: _quality_checked,

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from staged_rollout.spec.model import RolloutSpec
+from staged_rollout.state.plan import BoundRecord, Plan, PlannedLook, Reestimation, StopRecord, TakenLook
 
 
 class State(StrEnum):
@@ -62,17 +63,6 @@ class HoldReason(StrEnum):
     OPERATOR = "operator"
 
 
-class LookKind(StrEnum):
-    """What a look may conclude."""
-
-    HARM = "harm"
-    """Only harm is tested: closed cohorts do not cover `live.min` yet; no alpha is spent on efficacy."""
-    EFFICACY = "efficacy"
-    """Harm and efficacy."""
-    FINAL = "final"
-    """Efficacy with all alpha that is left: t >= 1, or enrolment has ended."""
-
-
 @dataclass(frozen=True)
 class Candidate:
     """The version under test."""
@@ -91,71 +81,6 @@ class Champion:
     version: str
     reference: str
     variant: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is frozen when LIVE begins.
-
-    Attributes:
-        baseline: The champion's success metric, as measured or as given.
-        baseline_units: Closed champion units that it was measured on; 0 when the file gave it.
-        mde: Absolute, in the metric's units.
-        n_eff_max: Planned 1 / (1/n_T + 1/n_C) at t = 1, in units.
-        inflation: The design's inflation factor R.
-        latency_grid_ms: Ascending thresholds around the champion's p95; empty when no latency was logged.
-        slots: Planned looks, as time after LIVE began; every one tests harm.
-        efficacy: The slots that also test efficacy.
-        last: The slot at which the look is final whatever its information.
-    """
-
-    baseline: float
-    baseline_units: int
-    mde: float
-    n_eff_max: float
-    inflation: float
-    latency_grid_ms: tuple[float, ...]
-    slots: tuple[timedelta, ...]
-    efficacy: tuple[timedelta, ...]
-    last: timedelta
-
-
-@dataclass(frozen=True)
-class BoundRecord:
-    """A bound that was used, frozen: information fraction, critical z, cumulative alpha spent."""
-
-    look: int
-    information: float
-    z: float
-    alpha_spent: float
-
-
-@dataclass(frozen=True)
-class PlannedLook:
-    """A slot whose data cut-off is written before any figure is computed."""
-
-    slot: int
-    kind: LookKind
-    cut_off: datetime
-    batch: int
-
-
-@dataclass(frozen=True)
-class TakenLook:
-    """A look that was taken.
-
-    `efficacy` is None at a harm-only look; both bounds are None when the data was `insufficient` (why, or "").
-    """
-
-    slot: int
-    kind: LookKind
-    cut_off: datetime
-    z: float | None
-    information: float
-    efficacy: BoundRecord | None
-    harm: BoundRecord | None
-    evidence_hash: str
-    insufficient: str = ""
 
 
 @dataclass(frozen=True)
@@ -219,6 +144,8 @@ class RolloutState:
         stages: Every stay, in order; the last is the present one.
         again: Later epochs of a stay (by its index in `stages`) whose document was lost and published anew.
         holds: Reasons in force, each with since when and its detail.
+        plan: What was frozen when LIVE began.
+        reestimation: The plan's size, planned anew once; None before, and where it is not asked for.
         looks: Taken looks in order of slot.
         planned: A slot that was planned and not yet taken.
         quality: Event day to verdict.
@@ -248,6 +175,7 @@ class RolloutState:
     again: dict[int, tuple[int, ...]] = field(default_factory=dict)
     holds: dict[HoldReason, tuple[datetime, str]] = field(default_factory=dict)
     plan: Plan | None = None
+    reestimation: Reestimation | None = None
     looks: tuple[TakenLook, ...] = ()
     planned: PlannedLook | None = None
     quality: dict[date, bool] = field(default_factory=dict)
@@ -311,6 +239,17 @@ class RolloutState:
     def harm_bounds(self) -> tuple[BoundRecord, ...]:
         """Harm bounds used so far; frozen."""
         return tuple(look.harm for look in self.looks if look.harm is not None)
+
+    def futility_bounds(self) -> tuple[StopRecord | None, ...]:
+        """The futility bound beside each efficacy bound used so far, where there was one; frozen."""
+        return tuple(look.futility for look in self.looks if look.efficacy is not None)
+
+    @property
+    def n_eff_max(self) -> float | None:
+        """Effective units at t = 1 of efficacy and futility looks; None before LIVE. Harm keeps the plan's own."""
+        if self.reestimation is not None:
+            return self.reestimation.n_eff_max
+        return self.plan.n_eff_max if self.plan else None
 
     def quality_failures_in_a_row(self) -> int:
         """Failed consecutive event days, ending with the newest day that was checked."""

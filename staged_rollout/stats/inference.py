@@ -73,7 +73,12 @@ class Inference(Result):
 
 
 def infer(
-    design: Design, z: Sequence[float], max_information: float | None = None, *, se: Sequence[float] | None = None
+    design: Design,
+    z: Sequence[float],
+    max_information: float | None = None,
+    *,
+    se: Sequence[float] | None = None,
+    obeyed: bool = False,
 ) -> Inference:
     """Inference on the looks so far.
 
@@ -86,6 +91,7 @@ def infer(
         max_information: Information at t = 1: 1 / variance of the estimate, in the effect's unit to the power of -2.
         se: Standard error of the estimate at each look, in the effect's unit, where it is measured rather than planned;
             either this or `max_information`.
+        obeyed: Whether the test stops at any non-binding futility bound; see `stage_wise`.
 
     Returns:
         The inference; stage-wise figures only where the test has stopped.
@@ -106,7 +112,7 @@ def infer(
     errors = _standard_errors(design.information[: len(z)], max_information, se)
     stop, why = _stop(design, z)
     at = len(z) if stop is None else stop
-    final = None if stop is None else stage_wise(design, z[at - 1], errors[at - 1], look=stop)
+    final = None if stop is None else stage_wise(design, z[at - 1], errors[at - 1], look=stop, obeyed=obeyed)
     return Inference(
         z=tuple(float(value) for value in z),
         se=errors,

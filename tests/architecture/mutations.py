@@ -66,9 +66,9 @@ MUTATIONS = (
     Mutation(
         4,
         "a hold does not block a crossing",
-        "staged_rollout/policy/stages.py",
-        '    if shut or holds:\n        if look.kind == "final":',
-        '    if shut:\n        if look.kind == "final":',
+        "staged_rollout/policy/live.py",
+        "    if shut or holds:\n        if final:",
+        "    if shut:\n        if final:",
         f"{INVARIANTS}::test_invariant_04_nothing_enters_promoting_while_blocked",
     ),
     Mutation(
@@ -106,7 +106,7 @@ MUTATIONS = (
     Mutation(
         9,
         "quality that was never checked passes",
-        "staged_rollout/policy/stages.py",
+        "staged_rollout/policy/moves.py",
         'return ("no event day has been checked yet",) if evidence.quality.day is None else ()',
         "return ()",
         f"{LIVED}::test_invariant_09_missing_data_is_never_a_pass",
@@ -130,7 +130,7 @@ MUTATIONS = (
     Mutation(
         12,
         "an approval outlives failed quality",
-        "staged_rollout/policy/stages.py",
+        "staged_rollout/policy/live.py",
         "for reason, detail in holds if reason in {HoldReason.SRM, HoldReason.QUALITY}]",
         "for reason, detail in holds if reason is HoldReason.SRM]",
         f"{LIVED}::test_invariant_12_an_approval_names_a_decision_and_lapses",
@@ -138,7 +138,7 @@ MUTATIONS = (
     Mutation(
         12,
         "an approval of another decision counts",
-        "staged_rollout/policy/stages.py",
+        "staged_rollout/policy/live.py",
         "if approval is not None and approval.decision_seq == asking and approval.approved:",
         "if approval is not None and approval.approved:",
         f"{LIVED}::test_invariant_12_an_approval_names_a_decision_and_lapses",
@@ -154,7 +154,7 @@ MUTATIONS = (
     Mutation(
         13,
         "a held rollout never runs out of time",
-        "staged_rollout/policy/stages.py",
+        "staged_rollout/policy/live.py",
         "        if state.plan is not None and _past_last(state, evidence.as_of):\n",
         "        if state.plan is not None and not holds and _past_last(state, evidence.as_of):\n",
         f"{LIVED}::test_invariant_13_live_ends_at_its_time_also_while_held",

@@ -327,6 +327,7 @@ def test_grammar_that_is_shown_is_read():
         "margin": lambda text: grammar.parse_margin(text, ("absolute", "relative", "ms")),
         "lower limit": lambda text: grammar.parse_threshold(text.strip('"')),
         "what a win does": grammar.parse_win,
+        "spending": grammar.parse_spending,
         "freeze window": grammar.parse_freeze,
     }
     table = section("docs/rollout-file.md", "Grammar")

@@ -17,6 +17,8 @@ from staged_rollout.evidence import (
     QualityFigures,
     ShadowFigures,
     SrmFigures,
+    StageWiseFigures,
+    StopFigures,
     SuccessFigures,
     TrafficFigures,
     VariantTraffic,
@@ -151,12 +153,14 @@ def look(
     z: float | None = 3.0,
     efficacy: float | None = 2.5,
     harm: float | None = 2.5,
+    futility: float | None = None,
     *,
+    stage_wise: StageWiseFigures | None = None,
     slot: int = 1,
     cut_off: datetime = datetime(2026, 3, 20),  # noqa: DTZ001 - decisions compare no cut-off
     insufficient: str = "",
 ) -> LookFigures:
-    """A look that wins; at another `z` it does not, and from -`harm` on it does harm."""
+    """A look that wins; at another `z` it does not, up to `futility` it is given up, from -`harm` on it does harm."""
     tested = kind != "harm" and not insufficient
     return LookFigures(
         slot=slot,
@@ -177,4 +181,8 @@ def look(
         harm=bound(harm) if harm is not None and not insufficient else None,
         interval=None,
         insufficient=insufficient,
+        futility=StopFigures(look=1, information=0.6, z=futility, beta_spent=0.05)
+        if tested and efficacy is not None and futility is not None
+        else None,
+        stage_wise=stage_wise,
     )

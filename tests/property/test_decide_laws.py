@@ -20,6 +20,8 @@ from staged_rollout.evidence import (
     QualityFigures,
     ShadowFigures,
     SrmFigures,
+    StageWiseFigures,
+    StopFigures,
     SuccessFigures,
     TrafficFigures,
     VariantTraffic,
@@ -63,11 +65,21 @@ LOOKS = st.builds(
         x_candidate=COUNTS,
         estimate=MAYBE,
         z=MAYBE,
+        se=MAYBE,
+        margin=st.one_of(st.none(), SHARES),
     ),
     efficacy=st.one_of(st.none(), bounds()),
     harm=st.one_of(st.none(), bounds()),
     interval=st.one_of(st.none(), st.tuples(NUMBERS, NUMBERS)),
     insufficient=WORDS,
+    futility=st.one_of(
+        st.none(), st.builds(StopFigures, look=st.integers(1, 30), information=NUMBERS, z=NUMBERS, beta_spent=SHARES)
+    ),
+    repeated_p_value=st.one_of(st.none(), SHARES),
+    stage_wise=st.one_of(
+        st.none(),
+        st.builds(StageWiseFigures, p_value=SHARES, estimate=NUMBERS, interval=st.tuples(NUMBERS, NUMBERS)),
+    ),
 )
 GUARDRAILS = st.builds(
     GuardrailFigures,
@@ -232,6 +244,56 @@ def test_harm_beats_everything(rollouts, stay, holds, answer, evidence, which):
     ][which if state.exposed else 3]
     found = decide(state.spec, state, evidence.model_copy(update=changes))
     assert (found.action, found.to, found.ending) == (Action.ROLL_BACK, State.ROLLING_BACK, State.ROLLED_BACK)
+
+
+@given(
+    holds=HOLDS,
+    ask=st.booleans(),
+    evidence=EVIDENCE,
+    z=st.floats(-6.0, 6.0),
+    limits=st.tuples(st.floats(-6.0, 6.0), st.floats(-6.0, 6.0)).map(sorted),
+    harm=st.one_of(st.none(), st.floats(1.5, 6.0)),
+)
+def test_harm_then_futility_then_efficacy(rollouts, holds, ask, evidence, z, limits, harm):
+    """An efficacy look ends for harm, else for futility whatever holds, else it may be a win; else LIVE goes on.
+
+    With the bounds met, what reaches them wins: futility never takes a win away.
+    """
+    state = state_of(rollouts, (State.LIVE, 0), holds, ask=ask)
+    stop, win = limits
+    found = decide(
+        state.spec,
+        state,
+        evidence.model_copy(
+            update={
+                "look": fig.look(z=z, efficacy=win, futility=stop, harm=harm),
+                "guardrails": tuple(known.model_copy(update={"alarm": False}) for known in evidence.guardrails),
+                "bake": None,
+                "quality": fig.quality(min(evidence.quality.failed_in_a_row, QUALITY_FAILURES - 1)),
+                "spent_usd": 0.0,
+            }
+        ),
+    )
+    if harm is not None and -z >= harm:
+        assert found.ending is State.ROLLED_BACK
+    elif z <= stop and z < win:
+        assert (found.action, found.ending) == (Action.KEEP_CHAMPION, State.KEPT_CHAMPION)
+        assert found.reasons[0].startswith("no win: futility at look 1 ")
+        assert f"z {z:.2f} <= {stop:.2f}" in found.reasons[0]
+    elif z >= win:
+        assert found.action in {Action.PROMOTE, Action.CONTINUE, Action.HOLD}
+    else:
+        assert found.to is None
+
+
+@given(evidence=EVIDENCE, holds=HOLDS)
+def test_without_futility_nothing_is_given_up_early(rollouts, evidence, holds):
+    """A look before the last one without a futility bound keeps no champion."""
+    state = state_of(rollouts, (State.LIVE, 0), holds)
+    look = evidence.look or fig.look(z=-1.0)
+    calm = {"look": look.model_copy(update={"futility": None, "kind": "efficacy"}), "spent_usd": 0.0}
+    found = decide(state.spec, state, evidence.model_copy(update=calm))
+    assert found.action is not Action.KEEP_CHAMPION
 
 
 @given(**ANY)

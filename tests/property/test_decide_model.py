@@ -49,9 +49,11 @@ LOOKS = {
     "final not crossed": fig.look("final", z=1.0),
     "final insufficient": fig.look("final", insufficient="40 of 100 closed units"),
     "harmful": fig.look(z=-3.0),
+    "futile": fig.look(z=0.1, futility=0.3),
+    "not futile": fig.look(z=0.4, futility=0.3),
 }
 WINS = {"crossed", "final crossed"}
-FINALS = {"final crossed", "final not crossed", "final insufficient"}
+FINALS = {"final crossed", "final not crossed", "final insufficient", "futile"}
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,7 @@ def check_decision(state: RolloutState, letter: Letter, found: Decision, ask: bo
             assert letter.waited != "overdue"
     if state.state is State.LIVE and letter.look in FINALS:
         assert found.to is not None  # a final look ends LIVE, one way or another
+        assert letter.look != "futile" or found.ending is State.KEPT_CHAMPION
     if found.to is State.ROLLING_BACK and found.ending is State.ROLLED_BACK:
         rejected = state.approval is not None and not state.approval.approved
         assert rejected or letter.quality == "failed" or letter.srm == "alarm"

@@ -208,3 +208,21 @@ def test_stage_wise_intervals_cover_and_the_estimate_is_median_unbiased():
     assert covered / runs == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / runs))
     assert below / runs == pytest.approx(0.5, abs=4 * math.sqrt(0.25 / runs))
     assert np.mean(seen) - drift > 2 * np.std(seen) / math.sqrt(runs)  # as seen, it is too large on average
+
+
+def test_where_futility_is_obeyed_the_upper_limit_counts_on_it():
+    """Stopping below without saying so misses the upper limit too often; said, it is missed in 2.5% (4 errors)."""
+    found, runs = design((0.2, 0.4, 0.6, 0.8, 1.0), futility=Spending("pocock", 0.2)), 1500
+    t, drift = np.array(found.information), 1.2 * found.drift
+    rng = np.random.default_rng(21)
+    steps = rng.normal(drift * np.diff(t, prepend=0.0), np.sqrt(np.diff(t, prepend=0.0)), (runs, 5))
+    missed = {True: 0, False: 0}
+    for path in (steps.cumsum(axis=1) / np.sqrt(t)).tolist():
+        k = next(k for k, z in enumerate(path) if z >= found.efficacy[k] or z <= found.futility[k] or k == 4)
+        said = {obeyed: stage_wise(found, path[k], t[k] ** -0.5, look=k + 1, obeyed=obeyed) for obeyed in missed}
+        assert said[True].p_value == said[False].p_value
+        assert said[True].confidence_interval[0] == said[False].confidence_interval[0]
+        for obeyed, one in said.items():
+            missed[obeyed] += drift > one.confidence_interval[1]
+    assert missed[True] / runs == pytest.approx(0.025, abs=4 * math.sqrt(0.025 * 0.975 / runs))
+    assert missed[False] / runs > 0.025 + 2 * math.sqrt(0.025 * 0.975 / runs)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from staged_rollout.spec import grammar
+from staged_rollout.stats import Spending
 
 durations = st.integers(0, 90 * 86400).map(lambda seconds: timedelta(seconds=seconds))
 positive = st.integers(1, 90 * 86400).map(lambda seconds: timedelta(seconds=seconds))
@@ -101,3 +102,15 @@ def test_any_text_is_read_or_refused_with_a_grammar_error(text):
         except grammar.GrammarError as error:
             refused.append(error.value)
     assert set(refused) <= {text}
+
+
+@given(
+    st.sampled_from([("obrien-fleming", None), ("pocock", None)])
+    | st.decimals("0.001", "20", places=3).map(lambda rho: ("power", float(rho)))
+    | st.decimals("-20", "20", places=3).map(lambda gamma: ("hsd", float(gamma)))
+)
+def test_spending_round_trips_and_is_what_the_statistics_read(value):
+    """parse(render(s)) == s, and the same text names the same spending function to the statistics."""
+    text = grammar.render_spending(value)
+    assert value == grammar.parse_spending(text)
+    assert value == (Spending.parse(text, 0.1).kind, Spending.parse(text, 0.1).parameter)

@@ -46,6 +46,7 @@ looks = st.one_of(
     durations.map(lambda every: Looks(every=every)),
     day_lists.map(lambda days: Looks(at=tuple(timedelta(days=day) for day in days))),
 )
+spendings = st.sampled_from(["obrien-fleming", "pocock", "power:0.5", "power:3", "hsd:-4", "hsd:0", "hsd:1.25"])
 splits = st.floats(0.01, 0.99).map(lambda candidate: Split(1 - candidate, candidate))
 windows = st.lists(st.dates(), min_size=2, max_size=2).map(lambda days: FreezeWindow(start=min(days), end=max(days)))
 wins = st.one_of(st.just(DecideWin()), st.builds(DecideWin, action=st.just("ask"), who=names, within=durations))
@@ -68,15 +69,21 @@ specs = st.builds(
         bake=st.builds(Bake, for_=durations, holdback=shares),
     ),
     traffic=st.builds(Traffic, units_per_day=st.integers(1, 10**9)),
-    success=st.builds(
-        Success,
-        metric=names,
-        better=st.sampled_from(["higher", "lower"]),
-        mde=margins,
-        alpha=st.floats(1e-9, 0.49),
-        power=st.floats(0.01, 0.99),
-        matures_after=durations,
-        baseline=st.none() | shares,
+    success=st.one_of(
+        st.fixed_dictionaries({"mde": margins}), st.fixed_dictionaries({"better_or_equal": margins})
+    ).flatmap(
+        lambda claim: st.builds(
+            Success,
+            metric=names,
+            better=st.sampled_from(["higher", "lower"]),
+            alpha=st.floats(1e-9, 0.49),
+            power=st.floats(0.01, 0.99),
+            futility=st.none() | spendings,
+            reestimate=st.none() | st.just("blinded"),
+            matures_after=durations,
+            baseline=st.none() | shares,
+            **{name: st.just(value) for name, value in claim.items()},
+        )
     ),
     guardrails=st.dictionaries(
         names, st.builds(Guardrail, worse_by=margins, action=st.sampled_from(["roll_back", "watch"])), max_size=3

@@ -35,10 +35,26 @@ PLANNED = (
     "froze the plan: baseline 86.1% (measured on 1,204 units), smallest effect 5.00%, 2 looks, 1 of them may win, "
     "752 effective units (inflation 1.026)"
 )
+REESTIMATED = (
+    "re-estimated the plan before look 7: 752 -> 810 effective units (at most 875), from a pooled rate of 60.0% in "
+    "800 units"
+)
 SENTENCES = {
     (EventType.PLAN_FROZEN, "plan"): (
         {**PLAN, "slots": ["P2D", "P3D"], "efficacy": ["P3D"]},
         PLANNED,
+    ),
+    (EventType.PLAN_FROZEN, "margin and futility"): (
+        {**PLAN, "slots": ["P2D", "P3D"], "efficacy": ["P3D"], "margin": 0.05, "beta": 0.2 / 3},
+        PLANNED.replace("smallest effect", "no worse than") + ", beta 0.0667 for giving up early",
+    ),
+    (EventType.PLAN_REESTIMATED, "larger"): (
+        {"slot": 7, "before": 752.4, "n_eff_max": 810.2, "cap": 875.0, "events": 480, "units": 800},
+        REESTIMATED,
+    ),
+    (EventType.LOOK_TAKEN, "futility"): (
+        {**LOOK, "z": 1.42, "efficacy": BOUND, "futility": {**BOUND, "z": 0.31}, "harm": None},
+        "took look 3 (efficacy) at 21% of the information: z 1.42; win at 2.68, give up at 0.31",
     ),
     (EventType.LOOK_PLANNED, "planned"): (
         {**LOOK, "batch": 9},

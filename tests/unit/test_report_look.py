@@ -25,6 +25,8 @@ from staged_rollout.evidence import (
     SegmentFigures,
     ShadowFigures,
     SrmFigures,
+    StageWiseFigures,
+    StopFigures,
     SuccessFigures,
     TrafficFigures,
     VariantTraffic,
@@ -32,6 +34,7 @@ from staged_rollout.evidence import (
 )
 from staged_rollout.report.look import event_markdown, plotted
 from staged_rollout.state import Actor, EventType, State
+from tests.fakes.figures import PLAN
 
 AS_OF = datetime(2026, 3, 12, 6, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script> [here](javascript:alert(1)) ![p](http://example.invalid/p.png) | `x` \x1b[2J"
@@ -134,6 +137,7 @@ def at_look(rollouts: Any, figures: LookFigures, action: str, reasons: list[str]
         information=figures.information,
         efficacy=bound(figures.efficacy),
         harm=bound(figures.harm),
+        futility=figures.futility and figures.futility.model_dump(mode="json"),
         evidence_hash="e" * 64,
         evidence=known.model_dump(mode="json"),
     )
@@ -212,6 +216,67 @@ def test_a_look_shows_what_it_knew(rollouts: Any) -> None:
         f"| prefix | `{'b' * 64}` |",
     ):
         assert piece in markdown
+
+
+STAGE_WISE = StageWiseFigures(p_value=0.0031, estimate=0.0312, interval=(0.0051, 0.0573))
+
+
+def test_a_win_shows_what_may_be_said_at_its_stop(rollouts: Any) -> None:
+    won = look(z=2.9).model_copy(update={"repeated_p_value": 0.0121, "stage_wise": STAGE_WISE})
+    _, markdown = page(at_look(rollouts, won, "promote", ["look 3 (21%): z 2.90 >= 2.68"]), EventType.LOOK_TAKEN)
+
+    for piece in (
+        "smallest effect worth finding 5pp; as seen, too large on average after an early win)",
+        "repeated confidence interval **[-2.54, +8.26] pp**",
+        "repeated p-value 0.012, one-sided: valid at whatever look the rollout stops",
+        "stage-wise, at this first stop of the test and never computed again: p 0.0031 one-sided",
+        "median-unbiased difference +3.12 pp, interval [+0.51, +5.73] pp",
+    ):
+        assert piece in markdown
+
+
+def test_a_look_that_went_on_shows_no_figures_of_a_stop(rollouts: Any) -> None:
+    on = look().model_copy(update={"repeated_p_value": 0.5})
+    _, markdown = page(at_look(rollouts, on, "continue", [CONTINUE]), EventType.LOOK_TAKEN)
+
+    assert "repeated p-value >= 0.5, one-sided" in markdown
+    assert "stage-wise" not in markdown
+    assert "too large on average" not in markdown
+
+
+def test_giving_up_is_told_with_its_bound(rollouts: Any) -> None:
+    stop = StopFigures(look=1, information=0.21, z=0.31, beta_spent=0.02)
+    given_up = look(z=0.12).model_copy(update={"futility": stop})
+    reason = "no win: futility at look 3 (21% of the information), z 0.12 <= 0.31"
+    builder = at_look(rollouts, given_up, "keep champion", [reason], to="ROLLING_BACK", ending="KEPT_CHAMPION")
+    title, markdown = page(builder, EventType.LOOK_TAKEN)
+
+    assert title == "churn-v3 look 3: keep champion, z 0.12 <= 0.31 (futility)"
+    assert "bounds: win at 2.68, give up at 0.31, harm at -2.50" in markdown
+    assert plotted(builder.events, len(builder.events))[-1].futility == 0.31
+
+
+def test_non_inferiority_says_what_z_is_measured_from(rollouts: Any, churn: dict[str, Any]) -> None:
+    claim = {"mde": None, "better_or_equal": {"value": 0.03, "kind": "absolute"}}
+    spec = churn | {"success": churn["success"] | claim}
+    figures = look()
+    figures = figures.model_copy(update={"success": figures.success.model_copy(update={"margin": 0.03})})
+    _, markdown = page(at_look(lambda: rollouts(spec), figures, "continue", [CONTINUE]), EventType.LOOK_TAKEN)
+
+    assert "higher is better, a win is no worse than 3pp)" in markdown
+    assert "z 1.42 (against worse by 3.00 pp), bounds: win at 2.68" in markdown
+
+
+def test_looks_before_a_re_estimation_are_drawn_on_the_new_clock(rollouts: Any) -> None:
+    """The end has moved away: information falls in proportion, so that the points stay in order."""
+    builder = rollouts().at(State.LIVE).add(EventType.PLAN_FROZEN, **PLAN).plan_look(1).take_look(1, "harm")
+    before = plotted(builder.events, len(builder.events))
+    found = {"slot": 3, "before": 700.0, "n_eff_max": 1400.0, "cap": 2000.0, "events": 300, "units": 500}
+    builder.add(EventType.PLAN_REESTIMATED, **found).plan_look(3).take_look(3)
+    points = plotted(builder.events, len(builder.events))
+
+    assert [point.information for point in points] == pytest.approx([0.05, 0.3])
+    assert plotted(builder.events, builder.events[-4].seq) == before
 
 
 def test_a_rollback_is_not_said_twice(rollouts: Any) -> None:

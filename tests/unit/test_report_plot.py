@@ -66,8 +66,20 @@ FINITE = st.floats(-40, 40)
 BOUND = st.none() | st.floats(0, 40)
 
 
+def test_futility_is_a_line_of_its_own() -> None:
+    given_up = (LookPoint(7, 0.5, 1.42, 2.96, 2.7, 0.27), LookPoint(8, 0.75, 0.9, 2.36, 2.6, 1.1))
+    root = fromstring(boundary_plot(given_up, "x"))
+
+    assert [path.attrib["class"] for path in root.iter(f"{SVG}path")].count("futility") == 1
+    assert "give up at 1.10" in texts(boundary_plot(given_up, "x"))
+    assert "give up" not in boundary_plot(LOOKS, "x")
+
+
 @given(
-    st.lists(st.builds(LookPoint, st.integers(1, 99), st.floats(0, 5), st.none() | FINITE, BOUND, BOUND), max_size=8)
+    st.lists(
+        st.builds(LookPoint, st.integers(1, 99), st.floats(0, 5), st.none() | FINITE, BOUND, BOUND, st.none() | FINITE),
+        max_size=8,
+    )
 )
 def test_every_mark_lies_inside_the_plot(points: list[LookPoint]) -> None:
     """Whatever the looks, the drawing is well-formed and each z is drawn where it is, inside the frame."""

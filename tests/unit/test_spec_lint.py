@@ -62,6 +62,18 @@ RULES = [
     ("canary: [25% 1d] ", "canary: [5% 1d] ", "stages.canary[0]", "below min_units (50)", "about 4d"),
     ("canary: [25% 1d] ", "canary: [0.000000001% 1m] ", "stages.canary[0]", "below min_units", "a larger share, or"),
     ("split: 50/50", "split: 50/60", "stages.live.split", "adds up to 110", "50/50"),
+    ("mde: 5pp ", "mde: null ", "success.mde", "is missing", "success.better_or_equal"),
+    ("mde: 5pp ", "better_or_equal: 5 ", "success.better_or_equal", "is not a margin", "5pp (absolute)"),
+    ("mde: 5pp ", "better_or_equal: 60pp ", "success.better_or_equal", "is no rate", "within 0% to 100%"),
+    ("mde: 5pp ", "better_or_equal: 2pp ", "traffic.units_per_day", "an impossible plan", "a larger margin"),
+    ("# futility: obrien-fleming ", "futility: linear ", "success.futility", "is not a way to spend", "hsd:-2"),
+    ("# futility: obrien-fleming ", "futility: power ", "success.futility", "is not a way to spend", "power:RHO"),
+    ("# futility: obrien-fleming ", "futility: power:0 ", "success.futility", "out of bounds", "above 0"),
+    ("# futility: obrien-fleming ", "futility: hsd:-21 ", "success.futility", "out of bounds", "-20 to 20"),
+    ("# futility: obrien-fleming ", "futility: hsd:20 ", "traffic.units_per_day", "an impossible plan", "larger mde"),
+    ("# reestimate: blinded ", "reestimate: open ", "success.reestimate", "is not one of them", "blinded"),
+    ("power: 0.8 ", "power: 0.02 ", "success.power", "is not above alpha (0.025)", "0.8"),
+    ("looks: daily", "looks: [7d, 7d1m, 14d]", "stages.live.looks", "closer than 0.0001", "at least 3m apart"),
     ("looks: daily", "looks: hourly", "stages.live.looks", "not a plan of looks", "weekly"),
     ("looks: daily", "looks: every 20d", "stages.live.looks", "longer than max", "at most 14d"),
     ("looks: daily", "looks: every 1s", "stages.live.looks", "more than 500 looks", "further apart"),
@@ -140,7 +152,13 @@ RULES = [
     ("on_newer: queue", "on_newer: panic", "on_newer", "is not one of them", "queue or supersede"),
     ("type: ml.m5.xlarge", "type: m5.xlarge", "instance.type", "is not accepted here", "ml.m5.xlarge"),
     ("unit: customer_id", "units: customer_id", "units", "did you mean 'unit'", "rollout, hypothesis"),
-    ("better: higher ", "better_or_equal: 1pp ", "success.better_or_equal", "is not a key here", "metric, better"),
+    (
+        "better: higher ",
+        "better_or_equal: 1pp ",
+        "success.better_or_equal",
+        "stands beside mde (5pp)",
+        "one of the two",
+    ),
     ("owner: growth-ml", "endpoint: other", "endpoint", "is here twice", "each key once"),
 ]
 
@@ -255,3 +273,39 @@ def test_a_rule_about_a_default_shows_the_default(tmp_path):
     text = damaged("  bake: {for: 2d, holdback: 5%} ", "  #").replace("matures_after: 1d ", "matures_after: 3d ")
     (finding,) = lint(tmp_path, text)
     assert "stages.bake.for: '2d (default)' ends before" in str(finding)
+
+
+def test_a_margin_takes_the_place_of_mde(tmp_path):
+    assert lint(tmp_path, damaged("mde: 5pp ", "better_or_equal: 5pp ")) == ()
+    (finding,) = lint(tmp_path, damaged("mde: 5pp ", "better_or_equal: 5% "))
+    assert (finding.key, finding.severity) == ("success.baseline", "warning")
+    assert "a relative better_or_equal gives no planned size yet" in finding.problem
+
+
+@pytest.mark.parametrize("kind", ["none", "null", "obrien-fleming", "hsd:-4", "power:2.5"])
+def test_futility_may_be_asked_for(tmp_path, kind):
+    text = damaged("# futility: obrien-fleming ", f"futility: {kind} ")
+    assert lint(tmp_path, text.replace("units_per_day: 250", "units_per_day: 300")) == ()
+
+
+def test_futility_needs_a_power_of_more_than_half(tmp_path):
+    text = damaged("# futility: obrien-fleming ", "futility: pocock ").replace("power: 0.8 ", "power: 0.5 ")
+    (finding,) = lint(tmp_path, text)
+    assert (finding.key, finding.severity) == ("success.futility", "error")
+    assert lint(tmp_path, CHURN.replace("power: 0.8 ", "power: 0.5 ")) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("futility: obrien-fleming", "futility"), ("reestimate: blinded", "reestimate")]
+)
+def test_what_acts_before_the_final_look_needs_such_a_look(tmp_path, old, new):
+    text = damaged(f"# {old} ", f"{old} ").replace("looks: daily", "looks: [14d]")
+    (finding,) = lint(tmp_path, text)
+    assert (finding.key, finding.severity) == (f"success.{new}", "warning")
+    assert "no other is planned" in finding.problem
+
+
+def test_many_looks_with_futility_are_linted_quickly(tmp_path):
+    """500 looks: their cost is told by a few of them."""
+    text = damaged("# futility: obrien-fleming ", "futility: pocock ").replace("looks: daily", "looks: every 21m")
+    assert [finding.key for finding in lint(tmp_path, text)] in ([], ["traffic.units_per_day"])
