@@ -21,10 +21,12 @@ from tests.fakes.rollout_scenarios import (
     WHOLE,
     Case,
     Law,
+    guardrail,
     peeked,
     tallied,
 )
 from tests.fakes.simulated_rollout import Scenario, live_through
+from tests.fakes.simulated_traffic import Population
 
 pytestmark = pytest.mark.slow
 
@@ -73,8 +75,8 @@ def test_without_an_effect_all_worlds_together_promote_at_most_at_alpha():
         assert count <= too_far(law.at_most, runs), f"{law.says}: {count} of {runs}"
 
 
-def test_the_simulation_finds_what_peeking_does():
-    """Law: z > 1.96 at any of three looks happens more often than alpha allows; a product that did so would fail here."""
+def test_the_simulation_finds_bounds_that_are_too_low():
+    """Law: z > 1.645 at any of three looks wins too often; a product that did so would fail here."""
     law = Law("peeked", peeked, at_most=0.025)
     worlds = [case for case in NULLS if "margin" not in case.scenario.name]
     ((_, count, runs),) = together(worlds, [law], RUNS)
@@ -125,10 +127,16 @@ def test_power_coverage_and_harm_under_an_effect(case):
 
 
 def test_great_harm_is_rolled_back_within_a_day():
-    """Law: a candidate that fails on a tenth of requests is out before it ever gets to LIVE, in most rollouts."""
-    (case,) = (case for case in EFFECTS if case.scenario.name == "errors worse by 10 pp")
-    found = lived(case.scenario, 100)
-    assert sum(one.harmed_in is State.CANARY and one.days <= 1.0 for one in found) >= 50
+    """Law: a candidate that fails on every fifth request more is out before it gets to LIVE, in most rollouts."""
+    scenario = Scenario(
+        "errors worse by 20 pp",
+        Population(success=(0.8, 0.85), failures=(0.02, 0.22), requests=3.0, icc=0.1),
+        {"guardrails": guardrail(0.01)},
+        ticks=4,
+        whole=True,
+    )
+    found = lived(scenario, 40)
+    assert sum(one.harmed_in is State.CANARY and one.days <= 1.0 for one in found) >= 32
 
 
 def test_a_seed_names_a_rollout():

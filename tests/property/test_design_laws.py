@@ -143,7 +143,7 @@ def test_the_expected_information_lies_between_the_first_look_and_the_last(sched
 @few
 @given(schedules(4), spendings(), st.sampled_from([1, 2]), st.floats(-5.0, 7.0), st.data())
 def test_p_interval_and_bound_agree(schedule, efficacy, sides, z, data):
-    """An agreement: p <= alpha, limits beyond 0, repeated p <= alpha and z >= bound are one and the same at a first crossing."""
+    """At a first crossing p <= alpha, limits beyond 0, repeated p <= alpha and z >= bound are one and the same."""
     k = data.draw(st.integers(1, len(schedule)))
     found = design(schedule, efficacy, sides=sides)
     bound = found.efficacy[k - 1]
