@@ -27,7 +27,6 @@ from scipy.special import log_ndtr
 from staged_rollout.stats.inputs import count, inside, not_negative
 from staged_rollout.stats.means import ratio_difference
 from staged_rollout.stats.moments import RatioMoments, exact
-from staged_rollout.stats.non_inferiority import z_non_inferiority
 from staged_rollout.stats.planning import effective_units
 from staged_rollout.stats.rare_events import log_e_difference, log_e_which_variant
 
@@ -60,7 +59,9 @@ class GuardResult:
         threshold_log: Alarm at or above this.
         alarm: Whether the e-value reaches it. An alarm stands, whatever later data say.
         method: Which e-process speaks.
-        z_non_inferiority: (margin - worsening) / se; None without se.
+        z_non_inferiority: (margin - worsening) over the standard error that holds *at* the margin, as in a score test;
+            None without `se`. With the estimate's own error few events would prove too easily, because fewer of them
+            make it smaller too.
     """
 
     worsening: float | None
@@ -132,8 +133,10 @@ def guard_worsening(
     k_c = _events("control", error_units[1], control.n)
     estimate = ratio_difference(treatment, control)
     few = k_t + k_c < FEW_EVENTS or min(treatment.n, control.n) < FEW_UNITS
+    nothing = min(treatment.n, control.n, treatment.sd, control.sd) <= 0
+    z = None if nothing else _score_z(treatment, control, exact(margin))
     method: Method
-    if min(treatment.n, control.n, treatment.sd, control.sd) <= 0:
+    if nothing:
         method, log_e, share = "insufficient", 0.0, 1.0
     elif few:
         method, share = "beta-binomial", _RARE_SHARE
@@ -145,7 +148,6 @@ def guard_worsening(
             log_e = log_e_difference(k_t, treatment.n, k_c, control.n, allowed)
     else:
         method, share = "normal-mixture", 1 - _RARE_SHARE
-        z = _score_z(treatment, control, exact(margin))
         log_e = 0.0 if z is None else log_normal_mixture(z, effective_units(treatment.n, control.n))
     log_e = bounded(log_e)
     threshold = -math.log(alpha * share)
@@ -158,7 +160,7 @@ def guard_worsening(
         threshold_log=threshold,
         alarm=log_e >= threshold,
         method=method,
-        z_non_inferiority=z_non_inferiority(estimate.estimate, estimate.se, margin) if estimate else None,
+        z_non_inferiority=None if z is None or estimate is None else -z,
     )
 
 

@@ -7,6 +7,7 @@ what the product does: bounds, holds, guards, precedence, missed looks, stays an
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -247,12 +248,13 @@ def live_through(scenario: Scenario, seed: int) -> Lived:
 
     Args:
         scenario: What is simulated.
-        seed: Of this run; the same one gives the same rollout.
+        seed: Of this run; the same one gives the same rollout of the same scenario.
     """
     spec = scenario.rollout_spec()
     spec_json = spec.model_dump_json()
     beginning = _canary(spec_json) if scenario.whole else _live(spec_json, scenario.population)
-    rng = np.random.default_rng([seed, 20260302])
+    # Worlds share no chance: laws about several of them together count independent rollouts.
+    rng = np.random.default_rng([seed, zlib.crc32(scenario.name.encode())])
     platform = _platform(beginning, SimulatedTraffic(scenario.population, horizon(spec) / ONE_DAY, rng))
     _settle(platform)
     looks: list[LookFigures] = []

@@ -57,7 +57,7 @@ def test_classic_constants_reach_the_reference(row):
 
 @pytest.mark.parametrize("looks", series("c_other_spending.csv", "schedule", "spending", "param", "sided"))
 def test_other_spendings_reach_rpact(looks):
-    """References: rpact spends 1e-8 less than alpha on one side, hence 7e-8 in the last bound; on two it is off by 1e-9."""
+    """References: rpact spends 1e-8 less than alpha on one side, so its last bound is 7e-8 off; on two sides 1e-9."""
     row, sides = looks[0], int(looks[0]["sided"])
     efficacy = spending(row["spending"], float(row["alpha"]) / sides, row["param"])
     found = design(information(looks), efficacy, sides=sides)
