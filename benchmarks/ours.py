@@ -54,8 +54,8 @@ def main() -> None:
         message = "the path for final inference shall stop at its tenth look"
         raise ValueError(message)
     final = {
-        "final inference 10": lambda: infer(ten, path, max_information=100.0),
-        "its stage-wise part": lambda: stage_wise(ten, path[-1], 0.1, look=10),
+        "with repeated p-values": lambda: infer(ten, path, max_information=100.0),
+        "final inference 10": lambda: stage_wise(ten, path[-1], 0.1, look=10),
     }
     out += [row(WHO, version, case, cpu_seconds(run, prepare=forget)) for case, run in final.items()]
     json.dump(out, sys.stdout)

@@ -38,6 +38,7 @@ HomeOption = Annotated[
     typer.Option(
         "--home",
         metavar="FOLDER",
+        readable=False,  # not typer's business: doctor says what is wrong with a folder, and the ledger its own error
         help="Where ledger, lake and logs lie. [env: STAGED_ROLLOUT_HOME; default: .staged-rollout]",
         rich_help_panel="Everywhere",
     ),
