@@ -6,8 +6,9 @@ Source: Lan and DeMets (1983), Biometrika 70, 659-663; recursive integration as 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from staged_rollout.errors import StatisticsError
 from staged_rollout.stats.inputs import finite, positive
 from staged_rollout.stats.recursion import LOWER, Looks, log_exit
+from staged_rollout.stats.results import Result
 from staged_rollout.stats.solve import solve_bound
 from staged_rollout.stats.spending import Spending, log_difference
 
@@ -24,7 +26,7 @@ _SMALLEST_NORMAL = 1e-300
 
 
 @dataclass(frozen=True)
-class Bound:
+class Bound(Result):
     """The bound of one look, frozen once the look is taken.
 
     Args:
@@ -41,7 +43,7 @@ class Bound:
 
 
 @dataclass(frozen=True, eq=False)
-class Exits:
+class Exits(Result):
     """Probabilities of stopping first at each look.
 
     Args:
@@ -51,6 +53,11 @@ class Exits:
 
     upper: npt.NDArray[np.float64]
     lower: npt.NDArray[np.float64]
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """One row per look."""
+        pairs = zip(self.upper.tolist(), self.lower.tolist(), strict=True)
+        return [{"look": k, "upper": above, "lower": below} for k, (above, below) in enumerate(pairs, start=1)]
 
 
 def next_bound(past: Sequence[Bound], information: float, spending: Spending, *, final: bool = False) -> Bound:

@@ -29,6 +29,7 @@ from staged_rollout.stats.means import ratio_difference
 from staged_rollout.stats.moments import RatioMoments, exact
 from staged_rollout.stats.planning import effective_units
 from staged_rollout.stats.rare_events import log_e_difference, log_e_which_variant
+from staged_rollout.stats.results import Result
 
 Method = Literal["beta-binomial", "normal-mixture", "insufficient"]
 
@@ -48,7 +49,7 @@ LARGEST_LOG_E = 1000.0
 
 
 @dataclass(frozen=True)
-class GuardResult:
+class GuardResult(Result):
     """What the guard says now.
 
     Args:

@@ -15,12 +15,13 @@ from scipy.optimize import brentq
 
 from staged_rollout.errors import StatisticsError
 from staged_rollout.stats.inputs import count, inside, not_negative, positive
+from staged_rollout.stats.results import Result
 
 _EDGE = 1e-12
 
 
 @dataclass(frozen=True)
-class RateTest:
+class RateTest(Result):
     """A score test of two rates; `z` is positive when the treatment does better than the null hypothesis says.
 
     Args:
