@@ -103,7 +103,9 @@ def _stage_wise(look: LookFigures) -> tuple[str, ...]:
     low, high = (100 * limit for limit in found.interval)
     interval = f"[{low:+.2f}, {high:+.2f}]"
     effect = f"median-unbiased difference {100 * found.estimate:+.2f} pp, {interval}"
-    return (f"stage-wise at this first stop: p {found.p_value:.2g}, {effect}",)
+    # Evidence is rounded to nine decimals: what it holds as 0 is only known to be smaller.
+    p = f"p {found.p_value:.2g}" if found.p_value else "p < 1e-9"
+    return (f"stage-wise at this first stop: {p}, {effect}",)
 
 
 def _planned_anew(state: RolloutState, look: LookFigures) -> tuple[str, ...]:

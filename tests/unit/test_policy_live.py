@@ -91,6 +91,13 @@ def test_what_may_be_said_at_a_stop_is_said(rollouts: Any, taken: Any, position:
     assert decided(rollouts().at(State.LIVE), look=taken).reasons[position] == SAID
 
 
+def test_a_p_value_below_what_evidence_keeps_is_not_said_to_be_0(rollouts: Any) -> None:
+    tiny = FOUND.model_copy(update={"p_value": 0.0})
+    assert decided(rollouts().at(State.LIVE), look=look(stage_wise=tiny)).reasons[1] == SAID.replace(
+        "p 0.0031", "p < 1e-9"
+    )
+
+
 def test_a_blocked_win_says_it_too(rollouts: Any) -> None:
     found = decided(rollouts().at(State.LIVE), look=look(stage_wise=FOUND), srm=())
     assert found.to is None
