@@ -8,10 +8,8 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from staged_rollout.evidence import Evidence, GuardrailFigures, LookFigures
-from staged_rollout.report.look import plotted
+from staged_rollout.report.look import plotted, stored_evidence
 from staged_rollout.report.plot import LookPoint
 from staged_rollout.state import Event, EventType, RolloutState, StageRecord, candidate_share, fold
 
@@ -81,7 +79,7 @@ class Facts:
     @cached_property
     def knowledge(self) -> tuple[Knowledge, ...]:
         """Every piece of evidence that can be read, oldest first."""
-        found = ((event.seq, _evidence(event)) for event in self.events)
+        found = ((event.seq, stored_evidence(event)) for event in self.events)
         return tuple(Knowledge(seq, evidence) for seq, evidence in found if evidence is not None)
 
     @cached_property
@@ -155,13 +153,3 @@ def thinned(items: Sequence[T], most: int) -> tuple[T, ...]:
     """
     step = -(-len(items) // most) if items else 1
     return tuple(items[::-1][::step][::-1])
-
-
-def _evidence(event: Event) -> Evidence | None:
-    stored = event.payload.get("evidence")
-    if stored is None:
-        return None
-    try:
-        return Evidence.model_validate(stored)
-    except ValidationError:
-        return None

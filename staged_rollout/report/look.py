@@ -93,7 +93,7 @@ def plotted(events: Sequence[Event], upto: int) -> list[LookPoint]:
 
 
 def _look_page(event: Event, state: RolloutState, events: list[Event]) -> tuple[str, str]:
-    evidence = _evidence(event)
+    evidence = stored_evidence(event)
     look = evidence.look if evidence else None
     slot = int(event.payload["slot"])
     decided = _decision_after(event, events)
@@ -131,7 +131,7 @@ def _decision_page(event: Event, state: RolloutState, events: list[Event]) -> tu
     reasons = [str(reason) for reason in payload["reasons"]]
     before = next((other for other in events if other.seq == event.seq - 1), None)
     look = before if before is not None and before.type is EventType.LOOK_TAKEN else None
-    evidence = _evidence(event) or (_evidence(look) if look else None)
+    evidence = stored_evidence(event) or (stored_evidence(look) if look else None)
     heading = title(f"{event.rollout} decision {event.seq}: {_action(payload)}, {one_line(reasons[0], PROSE_TITLE)}")
     bound = evidence.look.efficacy.z if evidence and evidence.look and evidence.look.efficacy else None
     blocks = [f"# {prose(heading)}", bullets(prose(reason) for reason in reasons)]
@@ -184,7 +184,7 @@ def _state_at(event: Event, state: RolloutState) -> State:
     return begun[-1] if begun else state.state
 
 
-def _evidence(event: Event) -> Evidence | None:
+def stored_evidence(event: Event) -> Evidence | None:
     """The evidence in an event's payload; None when there is none, or another version of this program wrote it."""
     stored = event.payload.get("evidence")
     if stored is None:

@@ -14,7 +14,7 @@ from typing import Literal
 from scipy.optimize import brentq
 
 from staged_rollout.errors import StatisticsError
-from staged_rollout.stats.inputs import count, inside, not_negative, positive
+from staged_rollout.stats.inputs import events_and_units, inside, not_negative, positive
 from staged_rollout.stats.results import Result
 
 _EDGE = 1e-12
@@ -43,15 +43,6 @@ class RateTest(Result):
     rate_control: float
     n_treatment: int
     n_control: int
-
-
-def _checked(x: int, n: int, variant: str) -> tuple[int, int]:
-    x, n = count(f"x_{variant}", x), count(f"n_{variant}", n)
-    if x > n:
-        raise StatisticsError(
-            f"x_{variant} == {x}, must be <= n_{variant} == {n}", hint="events are counted per unit", x=x, n=n
-        )
-    return x, n
 
 
 def restricted_rate(x_t: float, n_t: float, x_c: float, n_c: float, delta0: float) -> float:
@@ -116,8 +107,8 @@ def score_z(x_t: int, n_t: int, x_c: int, n_c: int, *, delta0: float = 0.0) -> f
     >>> round(score_z(60, 500, 50, 500, delta0=0.0), 6)
     1.010668
     """
-    x_t, n_t = _checked(x_t, n_t, "treatment")
-    x_c, n_c = _checked(x_c, n_c, "control")
+    x_t, n_t = events_and_units(x_t, n_t, "treatment")
+    x_c, n_c = events_and_units(x_c, n_c, "control")
     inside("delta0", delta0, -1.0, 1.0, "a difference of two rates, 1pp is 0.01")
     if not n_t or not n_c:
         return None
@@ -144,8 +135,8 @@ def score_interval(x_t: int, n_t: int, x_c: int, n_c: int, z_crit: float) -> tup
     Raises:
         StatisticsError: Counts or z_crit out of bounds.
     """
-    x_t, n_t = _checked(x_t, n_t, "treatment")
-    x_c, n_c = _checked(x_c, n_c, "control")
+    x_t, n_t = events_and_units(x_t, n_t, "treatment")
+    x_c, n_c = events_and_units(x_c, n_c, "control")
     z_crit = positive("z_crit", z_crit, "the bound of the look, or 1.96")
     if not n_t or not n_c:
         return None
