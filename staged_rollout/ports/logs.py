@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
-LogKind = Literal["predictions", "capture", "outcomes"]
+from staged_rollout.records.blocks import FieldMap, LineKind
+
+LogKind = LineKind
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class LogFile:
             whose version was ingested is not opened again.
         compressed: Whether its bytes are gzip; such a file is complete when it appears, and offsets are decompressed
             ones.
+        fields: Other people's names for our fields.
     """
 
     kind: LogKind
@@ -32,6 +35,7 @@ class LogFile:
     variant: str | None = None
     version: str = ""
     compressed: bool = False
+    fields: FieldMap = field(default_factory=FieldMap)
 
 
 class LogSource(Protocol):

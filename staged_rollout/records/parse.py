@@ -76,6 +76,10 @@ def parse_prediction(line: bytes, *, endpoint: str, pseudonym: Callable[[str], s
         "latency_ms": fields.number(record, "latency_ms"),
         "status": fields.integer(record, "status"),
         "features": json.dumps(fields.mapping(record, "features"), ensure_ascii=False, separators=(",", ":")),
+        "measures": None,
+        "shadow_variant": None,
+        "shadow_prediction": None,
+        "shadow_latency_ms": None,
     }
     return Row("predictions", timestamp, values, (_identity("request", endpoint, request_id),))
 
@@ -104,6 +108,7 @@ def parse_outcome(line: bytes, *, endpoint: str, pseudonym: Callable[[str], str]
         "event_date": timestamp.date(),
         "endpoint": endpoint,
         "outcome": outcome,
+        "name": None,
     }
     # Adding 0.0 makes -0.0 and 0.0, which are equal, one identity.
     parts = (unit_id or "", timestamp.isoformat(), (outcome + 0.0).hex(), request_id or "")
@@ -137,6 +142,8 @@ def parse_capture(line: bytes, *, endpoint: str, variant: str) -> Row:
         "input": _payload(capture, "endpointInput"),
         "output": output,
         "prediction": None if output is None else prediction_of(output),
+        "rollout": None,
+        "unit_id": None,
     }
     identities = [_identity("event", endpoint, variant, event_id)]
     if inference_id is not None:

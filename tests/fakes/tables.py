@@ -73,7 +73,7 @@ class Tables:
         for table, rows in self.rows.items():
             path = self.folder / f"{table}.parquet"
             schema = arrow_schema(table)
-            pq.write_table(pa.table({c: [r[c] for r in rows] for c in schema.names}, schema=schema), path)
+            pq.write_table(pa.table({c: [r.get(c) for r in rows] for c in schema.names}, schema=schema), path)
             files[table] = [str(path)] if rows else []
         answer = lake_sql.run(name, {**PARAMETERS, **parameters}, lambda table: files.get(table, []))
         return lake_sql.rows_of(answer)
