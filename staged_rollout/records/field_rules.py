@@ -52,6 +52,9 @@ FIELDS: Mapping[LineKind, tuple[str, ...]] = {
 WITH_MEASURES: frozenset[LineKind] = frozenset({"predictions", "capture", "shadow"})
 """Kinds whose rows keep measures."""
 
+MAY_BE_MISSING = frozenset({"assigned_variant", "fallback", "epoch"})
+"""Fields that have a default where a line lacks them: the variant, false, and 0."""
+
 CONSTANT = frozenset({"rollout", "variant", "assigned_variant", "model_version", "shadow_variant"})
 """Fields that a map may set to one text for all lines."""
 
