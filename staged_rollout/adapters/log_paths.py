@@ -21,7 +21,7 @@ from staged_rollout.errors import DataError, LineRejectedError, SpecError
 from staged_rollout.ports.logs import LogFile, LogKind, LogSource
 from staged_rollout.records.blocks import TABLE_OF
 from staged_rollout.records.detect import kinds_of
-from staged_rollout.records.field_rules import field_map, problem_of
+from staged_rollout.records.field_rules import field_map, problems_of
 from staged_rollout.records.json_line import json_object, stripped
 from staged_rollout.spec.home import Home
 
@@ -129,22 +129,26 @@ class LogPaths:
         yield from (Path(error.filename) for error in unreadable)
 
     def _is_apart(self, path: Path) -> bool:
-        return self._apart is not None and path.resolve().is_relative_to(self._apart)
+        return self._apart is not None and Path(os.path.realpath(path)).is_relative_to(self._apart)
 
     def _file(self, path: Path, entry: LogEntry) -> LogFile:
-        real = path.resolve()
-        name = real.as_posix()
-        blank = LogFile(entry.kind or "predictions", entry.endpoint or DEFAULT_ENDPOINT, name, 0, entry.variant)
+        real = Path(os.path.realpath(path))
+        name, given = real.as_posix(), path.absolute().as_posix()
+        blank = LogFile(entry.kind or "predictions", entry.endpoint or DEFAULT_ENDPOINT, given, 0, entry.variant)
         try:
+            name.encode()
             status = real.stat()
             if not stat.S_ISREG(status.st_mode):
                 return self._no_file(blank, "is not a regular file")
             with real.open("rb") as stream:
                 compressed = stream.read(2) == _GZIP
+        except UnicodeEncodeError:
+            plain = given.encode("utf-8", "backslashreplace").decode()
+            return self._no_file(replace(blank, name=plain), "has a name that is not UTF-8")
         except OSError as error:
             return self._no_file(blank, f"cannot be read: {error.strerror or error}")
         version = f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
-        file = replace(blank, size=status.st_size, version=version, compressed=compressed)
+        file = replace(blank, name=name, size=status.st_size, version=version, compressed=compressed)
         return self._at_home(real, file, entry) or self._read_as(file, entry, status.st_mtime)
 
     def _no_file(self, file: LogFile, why: str) -> LogFile:
@@ -166,7 +170,7 @@ class LogPaths:
 
     def _read_as(self, file: LogFile, entry: LogEntry, written: float) -> LogFile:
         kind = entry.kind or self._kind(file, entry)
-        problems = [problem for item in entry.fields.items() if (problem := problem_of(kind, *item))]
+        problems = problems_of(kind, entry.fields)
         if problems:
             raise SpecError(f"{file.name}, read as {format_name(kind)}: {'; '.join(problems)}", file=file.name)
         fields = field_map(kind, entry.fields)
