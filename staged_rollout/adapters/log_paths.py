@@ -61,14 +61,22 @@ class LogPaths:
         base: Where relative sources begin.
         home: Files in the default places of this home are known by their names there, so that they stay the same ones.
         apart: A folder that is never read: the lake itself.
+        lenient: A file whose reading is not clear does not keep others from being read; reading it says why.
     """
 
     def __init__(
-        self, entries: Sequence[LogEntry], base: Path, *, home: Home | None = None, apart: Path | None = None
+        self,
+        entries: Sequence[LogEntry],
+        base: Path,
+        *,
+        home: Home | None = None,
+        apart: Path | None = None,
+        lenient: bool = False,
     ) -> None:
         self._entries = entries
         self._base = base
         self._home = home
+        self._lenient = lenient
         self._apart = apart.resolve() if apart else None
         self._broken: dict[str, str] = {}
         self._kinds: dict[tuple[str, str], LogKind] = {}
@@ -82,11 +90,11 @@ class LogPaths:
         found: dict[str, LogFile] = {}
         for entry in self._entries:
             for path in self._paths(entry.source):
-                file = self._file(path, entry)
-                if found.setdefault(file.name, file) != file:
-                    raise SpecError(
-                        f"{file.name} is read in two ways: {_reading(found[file.name])}, and {_reading(file)}",
-                        hint="name each file once",
+                file = self._listed(path, entry)
+                other = found.setdefault(file.name, file)
+                if other != file:
+                    self._refuse(
+                        other, SpecError(f"{file.name} is read in two ways: {_reading(other)}, and {_reading(file)}")
                     )
         return [found[name] for name in sorted(found)]
 
@@ -130,6 +138,20 @@ class LogPaths:
 
     def _is_apart(self, path: Path) -> bool:
         return self._apart is not None and Path(os.path.realpath(path)).is_relative_to(self._apart)
+
+    def _listed(self, path: Path, entry: LogEntry) -> LogFile:
+        try:
+            return self._file(path, entry)
+        except SpecError as error:
+            name = str(error.facts["file"])
+            return self._refuse(
+                LogFile(entry.kind or "predictions", entry.endpoint or DEFAULT_ENDPOINT, name, 0), error
+            )
+
+    def _refuse(self, file: LogFile, error: SpecError) -> LogFile:
+        if not self._lenient:
+            raise error
+        return self._no_file(file, error.message.removeprefix(f"{file.name}: ").removeprefix(f"{file.name} "))
 
     def _file(self, path: Path, entry: LogEntry) -> LogFile:
         real = Path(os.path.realpath(path))

@@ -299,6 +299,28 @@ def test_one_file_is_read_in_one_way(tmp_path):
         source.list()
 
 
+def test_a_lenient_source_lists_what_is_unclear_and_reads_the_others(tmp_path):
+    """The law: one file that cannot be understood does not blind a rollout."""
+    (tmp_path / "x").write_bytes(FLAT)
+    (tmp_path / "loose.jsonl").write_bytes(b"{}\n")
+    (tmp_path / "fine").write_bytes(LINE)
+    entries = [
+        LogEntry("x", "predictions"),
+        LogEntry("x", "predictions", "other"),
+        LogEntry("loose.jsonl", "capture"),
+        LogEntry("fine", "outcomes"),
+    ]
+    source = LogPaths(entries, tmp_path, lenient=True)
+
+    fine, loose, twice = source.list()
+
+    assert LINE == content(source, fine)
+    for file, why in ((loose, "which variant answered"), (twice, "is read in two ways")):
+        with pytest.raises(DataError, match=why) as caught:
+            content(source, file)
+        assert file.name == caught.value.facts["file"]
+
+
 def test_files_of_a_home_keep_their_names_there(tmp_path):
     home = Home(tmp_path)
     path = home.logs / "outcomes" / "churn" / "a.jsonl"
