@@ -96,6 +96,14 @@ class Batches:
             rows = connection.execute("SELECT number, at, snapshots FROM batches ORDER BY number").fetchall()
         return [batch for batch in map(_batch, rows) if batch.at >= moment]
 
+    def before(self, number: int) -> Iterator[Batch]:
+        """Batches before one, the newest first."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT number, at, snapshots FROM batches WHERE number < ? ORDER BY number DESC", (number,)
+            )
+            yield from map(_batch, rows)
+
     def books(self, since_batch: int) -> list[FileBooks]:
         """Books of all batches after one, in order."""
         with self._open() as connection:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -18,6 +19,7 @@ _PARAMETER = re.compile(r"\$([a-z][a-z0-9_]*)")
 _COMMENT = re.compile(r"--[^\n]*")
 _STRING = re.compile(r"'(?:[^']|'')*'")
 _USES = re.compile(r"^-- uses: ([a-z0-9_, ]+)$", re.MULTILINE)
+_KEPT = re.compile(r"^-- kept: merged by ([a-z0-9_]+)$", re.MULTILINE)
 _USED = re.compile(r"(?P<file>[a-z0-9_]+)(?: as (?P<name>[a-z0-9_]+))?")
 _WITH = re.compile(r"\s*WITH\b\s*", re.IGNORECASE)
 
@@ -32,6 +34,10 @@ _DUCKDB_TYPES: dict[ColumnType, str] = {
 }
 
 
+def _not_kept(_: str) -> None:
+    """The default of `run`: no answer is kept."""
+
+
 @dataclass(frozen=True)
 class Statement:
     """One SELECT, ready to run.
@@ -41,12 +47,14 @@ class Statement:
         text: The SELECT, with the statements that it uses put in front as common table expressions.
         parameters: The names that must be bound, without `$`.
         tables: The lake's tables that it reads.
+        kept: The statements whose answers over all of `predictions` it reads; a lake may keep those in files.
     """
 
     name: str
     text: str
     parameters: frozenset[str]
     tables: frozenset[TableName]
+    kept: frozenset[str]
 
 
 def sql_folder() -> Path:
@@ -59,6 +67,16 @@ def sql_folder() -> Path:
 def statement_names() -> list[str]:
     """All statements, sorted."""
     return sorted(path.stem for path in sql_folder().glob("*.sql"))
+
+
+@cache
+def kept_statements() -> dict[str, str]:
+    """Statements whose answers a lake may keep, by name, each with the one that merges several kept answers.
+
+    Their header says `-- kept: merged by NAME`. They read `predictions` alone and take no parameters, and merging the
+    answers over parts of the rows gives the answer over all of them.
+    """
+    return {name: match[1] for name in statement_names() if (match := _KEPT.search(_source(name)))}
 
 
 @cache
@@ -82,26 +100,66 @@ def statement(name: str) -> Statement:
     bare = _STRING.sub("''", _COMMENT.sub("", body))
     words = set(re.findall(r"[a-z_]+", bare))
     return Statement(
-        name, body, frozenset(_PARAMETER.findall(bare)), frozenset(table for table in TABLES if table in words)
+        name,
+        body,
+        frozenset(_PARAMETER.findall(bare)),
+        frozenset(table for table in TABLES if table in words),
+        frozenset(kept for kept in kept_statements() if kept in words and kept != name),
     )
 
 
-def run(name: str, parameters: Mapping[str, Any], files: Callable[[TableName], Sequence[str]]) -> Any:
+def run(
+    name: str,
+    parameters: Mapping[str, Any],
+    files: Callable[[TableName], Sequence[str]],
+    kept: Callable[[str], Sequence[str] | None] = _not_kept,
+) -> Any:
     """Run a statement and answer a pyarrow Table.
 
     Args:
         name: The statement.
         parameters: At least its parameters, others are left aside; lists are bound as lists, moments must have a zone.
         files: Parquet files of a table that the statement reads; an empty list is an empty table.
+        kept: Parquet files that hold the answer of one of `kept_statements()`, in parts; None: it is computed.
 
     Raises:
         NotFoundError: no such statement.
         DataError: missing parameters, a moment without a zone, or what the engine refused.
     """
+    with _asked(name, parameters, files, kept) as answer:
+        return answer.to_arrow_table()
+
+
+def save(
+    name: str,
+    parameters: Mapping[str, Any],
+    files: Callable[[TableName], Sequence[str]],
+    kept: Callable[[str], Sequence[str] | None],
+    path: Path,
+) -> None:
+    """Run a statement, as `run` does, and write its answer as a Parquet file without holding all of it.
+
+    Raises:
+        NotFoundError: no such statement.
+        DataError: as `run`, or the file cannot be written.
+    """
+    with _asked(name, parameters, files, kept) as answer:
+        answer.write_parquet(str(path), compression="zstd")
+
+
+@contextmanager
+def _asked(
+    name: str,
+    parameters: Mapping[str, Any],
+    files: Callable[[TableName], Sequence[str]],
+    kept: Callable[[str], Sequence[str] | None],
+) -> Iterator[Any]:
     import duckdb
 
     found = statement(name)
     _check_parameters(found, parameters)
+    answers = {name: kept(name) for name in sorted(found.kept)}
+    tables = found.tables | {"predictions" for parts in answers.values() if parts is None}
     # A connection per call: a module-global one outlives the interpreter's other parts. No extension is downloaded.
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
@@ -110,12 +168,20 @@ def run(name: str, parameters: Mapping[str, Any], files: Callable[[TableName], S
     with duckdb.connect(config=config) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         try:
-            for table in sorted(found.tables):
+            for table in sorted(tables):
                 connection.execute(_view(table, files(table)))
+            for view, parts in answers.items():
+                connection.execute(_kept_view(view, parts))
             bound = {key: value for key, value in parameters.items() if key in found.parameters}
-            return connection.sql(found.text, params=bound).to_arrow_table()
+            yield connection.sql(found.text, params=bound)
         except duckdb.Error as error:
             raise DataError(f"sql/{name}.sql failed: {error}", statement=name) from error
+
+
+def _kept_view(name: str, parts: Sequence[str] | None) -> str:
+    if parts is None:
+        return f"CREATE VIEW {name} AS {statement(name).text}"
+    return f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{_listed(parts)}], union_by_name = true)"  # noqa: S608 - names are ours, quotes are doubled
 
 
 def rows_of(table: Any) -> list[dict[str, Any]]:
@@ -175,6 +241,9 @@ def _view(table: TableName, files: Sequence[str]) -> str:
     if not files:
         cells = ", ".join(f'CAST(NULL AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
         return f"CREATE VIEW {table} AS SELECT {cells} WHERE false"
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     cells = ", ".join(f'CAST("{column.name}" AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
-    return f"CREATE VIEW {table} AS SELECT {cells} FROM read_parquet([{listed}], union_by_name = true)"  # noqa: S608 - names are ours, quotes are doubled
+    return f"CREATE VIEW {table} AS SELECT {cells} FROM read_parquet([{_listed(files)}], union_by_name = true)"  # noqa: S608 - names are ours, quotes are doubled
+
+
+def _listed(files: Sequence[str]) -> str:
+    return ", ".join("'" + file.replace("'", "''") + "'" for file in files)

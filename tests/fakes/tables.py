@@ -43,6 +43,7 @@ PARAMETERS = {
     "thresholds": [10.0, 20.0],
     "segment": "plan",
     "day": T0.date(),
+    "settled": T0.date(),
 }
 
 
