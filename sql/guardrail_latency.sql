@@ -6,34 +6,18 @@
 -- Parameters: endpoint, rollout, epochs, cut_off, thresholds (milliseconds)
 -- Grain: assigned variant, threshold
 -- Columns: assigned_variant, threshold, units, requests, requests_squared, exceed, exceed_squared, exceed_requests
--- uses: unit_requests
+-- uses: unit_requests, unit_latencies_at
 WITH grid AS (
-  SELECT
-    g.threshold AS threshold,
-    LEAD(g.threshold) OVER (ORDER BY g.threshold) AS next_threshold
-  FROM (
-    SELECT DISTINCT t.threshold AS threshold
-    FROM UNNEST($thresholds) AS t(threshold)
-  ) AS g
-),
-slow AS (
-  SELECT
-    p.unit_id AS unit_id,
-    CASE WHEN p.status >= 400 THEN 1e308 ELSE p.latency_ms END AS latency_ms
-  FROM predictions AS p
-  WHERE p.endpoint = $endpoint
-    AND p.rollout = $rollout
-    AND p.epoch IN $epochs
-    AND p."timestamp" <= $cut_off
-    AND p.assigned_variant IS NOT NULL
+  SELECT DISTINCT t.threshold AS threshold
+  FROM UNNEST($thresholds) AS t(threshold)
 ),
 steps AS (
-  SELECT s.unit_id AS unit_id, g.threshold AS threshold, COUNT(*) AS requests
-  FROM slow AS s
-  JOIN grid AS g
-    ON s.latency_ms > g.threshold
-    AND s.latency_ms <= COALESCE(g.next_threshold, 1e308)
-  GROUP BY s.unit_id, g.threshold
+  SELECT part.unit_id AS unit_id, part.threshold AS threshold, SUM(part.requests) AS requests
+  FROM unit_latencies_at AS part
+  WHERE part.rollout = $rollout
+    AND part.epoch IN $epochs
+    AND part.assigned_variant IS NOT NULL
+  GROUP BY part.unit_id, part.threshold
 ),
 climbed AS (
   SELECT

@@ -92,12 +92,11 @@ class IcebergLake:
             NotFoundError: no such statement.
             DataError: the statement does not fit its parameters or tables, or the snapshot has expired.
         """
-        cut_off = parameters.get("cut_off")
         return lake_sql.run(
             name,
             parameters,
             lambda table: self._files(table, batch.snapshots.get(table)),
-            lambda kept: self._kept.parts(kept, batch, lambda: self._batches.before(batch.number), cut_off),
+            lambda kept: self._kept.parts(kept, batch, lambda: self._batches.before(batch.number), parameters),
         )
 
     def unit_id(self, unit: str) -> str:

@@ -7,23 +7,25 @@ one that is missing is made from the rows, whoever needs it first; two who make 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from staged_rollout.adapters import lake_sql
+from staged_rollout.errors import DataError
 from staged_rollout.ports.lake import Batch
 
 SMALLEST_BYTES = 16 << 20
 """Size of a snapshot's files below which its rows are read each time: keeping would cost more than it saves."""
 
-MOST_RUNS = 8
+MOST_RUNS = 4
 """Runs that a question reads at most; one more, and they are merged into one."""
 
 OPEN_DAYS = 2
@@ -54,7 +56,7 @@ class Run:
 
 
 class KeptAnswers:
-    """The runs of one lake.
+    """The kept answers of one lake.
 
     Args:
         folder: Where they lie; made when the first one is written.
@@ -66,11 +68,11 @@ class KeptAnswers:
         self, folder: Path, files: Callable[[int], Sequence[str]], *, smallest_bytes: int = SMALLEST_BYTES
     ) -> None:
         self._folder = folder
-        self._files = cache(files)
+        self._files = files
         self._smallest_bytes = smallest_bytes
 
     def parts(
-        self, statement: str, batch: Batch, earlier: Callable[[], Iterable[Batch]], cut_off: datetime | None
+        self, statement: str, batch: Batch, earlier: Callable[[], Iterable[Batch]], parameters: Mapping[str, Any]
     ) -> list[str] | None:
         """Parquet files that together hold a statement's answer over a batch's rows.
 
@@ -78,48 +80,63 @@ class KeptAnswers:
             statement: One of `lake_sql.kept_statements()`.
             batch: The batch that is asked.
             earlier: Batches before it, the newest first; asked only when a run is missing.
-            cut_off: Until when rows count, in what is asked; None: all of them.
+            parameters: What is asked: `cut_off`, until when rows count, and the kept statement's own parameters.
 
         Returns:
             The files, or None when the rows themselves have to be read: the lake is small, or the cut-off lies so far
             back that the days around it were taken together.
         """
         snapshot = batch.snapshots.get("predictions")
-        if snapshot is None or self._bytes(snapshot) < self._smallest_bytes:
+        if snapshot is None or sum(Path(file).stat().st_size for file in self._files(snapshot)) < self._smallest_bytes:
             return None
-        chain = self._chain(statement, snapshot)
-        if chain is None:
-            base, before = self._base(statement, snapshot, earlier())
-            added = [file for file in self._files(snapshot) if not base or file not in set(self._files(base))]
-            chain = [*before, self._made(statement, base, snapshot, added)]
-        if len(chain) > MOST_RUNS:
-            chain = [self._merged(statement, chain)]
+        own = {name: parameters[name] for name in lake_sql.statement(statement).parameters}
+        chain = _Answer(self._folder, statement, own).chain(
+            snapshot, self._files, (found for one in earlier() if (found := one.snapshots.get("predictions")))
+        )
+        cut_off: datetime | None = parameters.get("cut_off")
         if cut_off is not None and any(cut_off.astimezone(UTC).date() <= run.settled for run in chain):
             return None
         return [str(run.path) for run in chain]
 
     def clear(self) -> None:
-        """Remove all runs: the rows changed under them (a unit was erased, files were rewritten)."""
-        for run in self._folder.glob("*/*.parquet"):
-            run.unlink(missing_ok=True)
+        """Remove all runs: the rows under them have changed, as when a unit was erased."""
+        for path in self._folder.glob("*/*"):
+            path.unlink(missing_ok=True)
 
     def carry_over(self, old: int, new: int) -> None:
-        """Make the runs of one snapshot those of another that holds the same rows in other files."""
-        for statement in lake_sql.kept_statements():
-            chain = self._chain(statement, old)
-            if chain:
-                last = chain[-1]
-                path = self._path(statement, last.base, new, last.settled)
-                if not path.exists():
-                    path.hardlink_to(last.path)
+        """Let the runs up to one snapshot serve another that holds the same rows in other files."""
+        for path in self._folder.glob(f"*/*-{old}-*.parquet"):
+            match = _RUN.fullmatch(path.name)
+            if match and int(match["snapshot"]) == old:
+                twin = path.with_name(f"{match['base']}-{new}-{match['settled']}.parquet")
+                if not twin.exists():
+                    twin.hardlink_to(path)
 
-    def _bytes(self, snapshot: int) -> int:
-        return sum(Path(file).stat().st_size for file in self._files(snapshot))
 
-    def _chain(self, statement: str, snapshot: int) -> list[Run] | None:
-        """Runs that lead from the first row to a snapshot, or None; the fewest ones there are."""
+class _Answer:
+    """The runs of one statement with its parameters."""
+
+    def __init__(self, folder: Path, statement: str, parameters: Mapping[str, Any]) -> None:
+        self._statement = statement
+        self._parameters = parameters
+        known = json.dumps(parameters, sort_keys=True, default=str)
+        told = f"-{hashlib.sha256(known.encode()).hexdigest()[:16]}" if parameters else ""
+        self._folder = folder / f"{statement}{told}"
+
+    def chain(self, snapshot: int, files: Callable[[int], Sequence[str]], earlier: Iterable[int]) -> list[Run]:
+        """Runs that lead from the first row to a snapshot; those that are missing are made."""
+        chain = self._found(snapshot)
+        if chain is None:
+            base, before = self._base(set(files(snapshot)), files, earlier)
+            known = set(files(base)) if base else set()
+            added = [file for file in files(snapshot) if file not in known]
+            chain = [*before, self._made(base, snapshot, _NOTHING_SETTLED, self._statement, self._parameters, added)]
+        return chain if len(chain) <= MOST_RUNS else [self._merged(chain)]
+
+    def _found(self, snapshot: int) -> list[Run] | None:
+        """The fewest runs there are that lead to a snapshot, or None."""
         by_end: dict[int, list[Run]] = {}
-        for run in self._runs(statement):
+        for run in self._runs():
             by_end.setdefault(run.snapshot, []).append(run)
         chain: list[Run] = []
         while snapshot:
@@ -131,80 +148,71 @@ class KeptAnswers:
             snapshot = run.base
         return chain
 
-    def _base(self, statement: str, snapshot: int, earlier: Iterable[Batch]) -> tuple[int, list[Run]]:
-        """The newest snapshot with runs whose rows all lie in this one, and those runs."""
-        present = set(self._files(snapshot))
-        ends = {run.snapshot for run in self._runs(statement)}
-        for batch in earlier:
-            base = batch.snapshots.get("predictions")
-            if base in ends and base is not None and present.issuperset(self._files(base)):
-                chain = self._chain(statement, base)
-                if chain is not None:
-                    return base, chain
+    def _base(
+        self, present: set[str], files: Callable[[int], Sequence[str]], earlier: Iterable[int]
+    ) -> tuple[int, list[Run]]:
+        """The newest snapshot with runs whose rows all lie in the present files, and those runs."""
+        ends = {run.snapshot for run in self._runs()}
+        for base in earlier:
+            if base not in ends:
+                continue
+            try:
+                chain = self._found(base) if present.issuperset(files(base)) else None
+            except DataError:  # it has expired, and with it what its runs stand for
+                break
+            if chain is not None:
+                return base, chain
         return 0, []
 
-    def _made(self, statement: str, base: int, snapshot: int, files: Sequence[str]) -> Run:
-        return self._written(statement, base, snapshot, _NOTHING_SETTLED, statement, {}, lambda _: files)
-
-    def _merged(self, statement: str, chain: Sequence[Run]) -> Run:
-        merging = lake_sql.kept_statements()[statement]
+    def _merged(self, chain: Sequence[Run]) -> Run:
+        merging = lake_sql.kept_statements()[self._statement]
         paths = [str(run.path) for run in chain]
-        settled = max((run.settled for run in chain), default=_NOTHING_SETTLED)
+        settled = max(run.settled for run in chain)
         if "settled" in lake_sql.statement(merging).parameters:
             settled = max(settled, _newest_day(paths) - timedelta(days=OPEN_DAYS))
-        # A statement that merges by itself takes its own answers as rows; another one reads them under their name.
-        run = self._written(
-            statement,
-            0,
-            chain[-1].snapshot,
-            settled,
-            merging,
-            {"settled": settled},
-            lambda _: paths,
-            lambda _: paths,
+        merged = self._made(
+            0, chain[-1].snapshot, settled, merging, {**self._parameters, "settled": settled}, paths, paths
         )
-        self._sweep(statement, {run.path, *(old.path for old in chain)})
-        return run
+        self._sweep({merged.path, *(run.path for run in chain)})
+        return merged
 
-    def _written(
+    def _made(
         self,
-        statement: str,
         base: int,
         snapshot: int,
         settled: date,
         asked: str,
-        parameters: dict[str, Any],
-        files: Callable[[str], Sequence[str]],
-        kept: Callable[[str], Sequence[str] | None] = lambda _: None,
+        parameters: Mapping[str, Any],
+        rows: Sequence[str],
+        answers: Sequence[str] | None = None,
     ) -> Run:
-        path = self._path(statement, base, snapshot, settled)
+        """Run a statement over files of rows, or of earlier answers, and keep what it says."""
+        path = self._folder / f"{base}-{snapshot}-{settled.year:04}{settled:%m%d}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_suffix(f".{secrets.token_hex(4)}.tmp")
         try:
-            lake_sql.save(asked, parameters, files, kept, aside)
+            # A statement that merges by itself takes its own answers as rows; another one reads them by their name.
+            lake_sql.save(asked, parameters, lambda _: rows, lambda _: answers, aside)
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
         return Run(base, snapshot, settled, path)
 
-    def _sweep(self, statement: str, present: set[Path]) -> None:
+    def _sweep(self, present: set[Path]) -> None:
         """Remove what was merged long enough ago, and what killed processes left."""
         before = time.time() - GRACE_S
-        for path in (self._folder / statement).iterdir():
+        for path in self._folder.iterdir():
             if path not in present and path.stat().st_mtime < before:
                 path.unlink(missing_ok=True)
 
-    def _runs(self, statement: str) -> list[Run]:
+    def _runs(self) -> list[Run]:
         found = []
-        for path in (self._folder / statement).glob("*.parquet"):
+        for path in self._folder.glob("*.parquet"):
             match = _RUN.fullmatch(path.name)
             if match:
-                day = datetime.strptime(match["settled"], "%Y%m%d").replace(tzinfo=UTC).date()
+                day = date.fromisoformat(match["settled"])
                 found.append(Run(int(match["base"]), int(match["snapshot"]), day, path))
         return found
-
-    def _path(self, statement: str, base: int, snapshot: int, settled: date) -> Path:
-        return self._folder / statement / f"{base}-{snapshot}-{settled:%4Y%m%d}.parquet"
 
 
 def _newest_day(paths: Sequence[str]) -> date:

@@ -73,8 +73,8 @@ def statement_names() -> list[str]:
 def kept_statements() -> dict[str, str]:
     """Statements whose answers a lake may keep, by name, each with the one that merges several kept answers.
 
-    Their header says `-- kept: merged by NAME`. They read `predictions` alone and take no parameters, and merging the
-    answers over parts of the rows gives the answer over all of them.
+    Their header says `-- kept: merged by NAME`. They read `predictions` alone and take no cut-off, and merging the
+    answers over parts of the rows gives the answer over all of them. Who uses one binds its parameters too.
     """
     return {name: match[1] for name in statement_names() if (match := _KEPT.search(_source(name)))}
 
@@ -91,12 +91,7 @@ def statement(name: str) -> Statement:
     """
     used: dict[str, str] = {}
     _collect(name, used)
-    parts = [f"{part} AS (\n{_body(file)}\n)" for part, file in used.items()]
-    body = _body(name)
-    if parts:
-        joined = ",\n".join(parts)
-        match = _WITH.match(body)
-        body = f"WITH {joined},\n{body[match.end() :]}" if match else f"WITH {joined}\n{body}"
+    body = _preceded(_body(name), {part: _body(file) for part, file in used.items()})
     bare = _STRING.sub("''", _COMMENT.sub("", body))
     words = set(re.findall(r"[a-z_]+", bare))
     return Statement(
@@ -159,7 +154,10 @@ def _asked(
     found = statement(name)
     _check_parameters(found, parameters)
     answers = {name: kept(name) for name in sorted(found.kept)}
-    tables = found.tables | {"predictions" for parts in answers.values() if parts is None}
+    computed = {name: statement(name) for name, parts in answers.items() if parts is None}
+    tables = found.tables.union(*(one.tables for one in computed.values()))
+    wanted = found.parameters.union(*(one.parameters for one in computed.values()))
+    text = _preceded(found.text, {name: one.text for name, one in computed.items()})
     # A connection per call: a module-global one outlives the interpreter's other parts. No extension is downloaded.
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
@@ -171,16 +169,14 @@ def _asked(
             for table in sorted(tables):
                 connection.execute(_view(table, files(table)))
             for view, parts in answers.items():
-                connection.execute(_kept_view(view, parts))
-            bound = {key: value for key, value in parameters.items() if key in found.parameters}
-            yield connection.sql(found.text, params=bound)
+                if parts is not None:
+                    connection.execute(_kept_view(view, parts))
+            yield connection.sql(text, params={key: parameters[key] for key in wanted})
         except duckdb.Error as error:
             raise DataError(f"sql/{name}.sql failed: {error}", statement=name) from error
 
 
-def _kept_view(name: str, parts: Sequence[str] | None) -> str:
-    if parts is None:
-        return f"CREATE VIEW {name} AS {statement(name).text}"
+def _kept_view(name: str, parts: Sequence[str]) -> str:
     return f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{_listed(parts)}], union_by_name = true)"  # noqa: S608 - names are ours, quotes are doubled
 
 
@@ -206,6 +202,15 @@ def _collect(name: str, used: dict[str, str], above: tuple[str, ...] = ()) -> No
             if alias not in used:
                 _collect(match["file"], used, (*above, name))
                 used[alias] = match["file"]
+
+
+def _preceded(body: str, parts: Mapping[str, str]) -> str:
+    """A SELECT with others put in front as common table expressions."""
+    if not parts:
+        return body
+    joined = ",\n".join(f"{name} AS (\n{part}\n)" for name, part in parts.items())
+    match = _WITH.match(body)
+    return f"WITH {joined},\n{body[match.end() :]}" if match else f"WITH {joined}\n{body}"
 
 
 @cache

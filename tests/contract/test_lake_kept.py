@@ -18,7 +18,7 @@ from tests.fakes.tables import PARAMETERS
 DAY = timedelta(days=1)
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
 NEVER = 1 << 62
-PARTS = {"unit_totals_at", "unit_days_merged", "prediction_days_merged"}
+PARTS = {"unit_totals_at", "unit_latencies_at", "unit_days_merged", "unit_latencies_merged", "prediction_days_merged"}
 """Statements whose rows are to be added up by those that use them."""
 ASKED = [name for name in lake_sql.statement_names() if lake_sql.statement(name).kept and name not in PARTS]
 
@@ -76,14 +76,16 @@ def test_kept_answers_are_those_of_the_rows(home, monkeypatch):
     monkeypatch.setattr(lake_kept, "MOST_RUNS", 2)
     rng = random.Random(7)
     keeping, reading = IcebergLake(home, kept_from_bytes=0), IcebergLake(home, kept_from_bytes=NEVER)
-    for number in range(5, 12):
+    for number in range(5, 10):
         day_of_rows(home, number, rng)
         ingest(logs=LogFolder(home), lake=keeping, clock=FixedClock())
         batch = keeping.head()
         for cut_off in (T0 + number * DAY + timedelta(hours=13), T0 + (number - 3) * DAY, T0 + (number + 2) * DAY):
             assert answers(reading, batch, cut_off) == answers(keeping, batch, cut_off)
         assert any(rows for rows in answers(keeping, batch, T0 + 30 * DAY).values())
-    assert {"first_rows", "unit_days", "prediction_days"} == {path.name for path in (home.lake / "kept").iterdir()}
+    assert {"first_rows", "unit_days", "unit_latencies", "prediction_days"} == {
+        path.name.partition("-")[0] for path in (home.lake / "kept").iterdir()
+    }
 
 
 def test_an_earlier_batch_is_answered_from_its_own_rows(home):
