@@ -14,5 +14,5 @@ SELECT
 FROM predictions AS p
 WHERE p.variant IS NOT NULL
   AND p.prediction IS NOT NULL
-  AND p.status < 400
+  AND COALESCE(p.status, 200) < 400
 GROUP BY p.endpoint, p.epoch, p.variant, p.event_date, FLOOR(p.prediction * 10) / 10

@@ -21,7 +21,7 @@ FROM (
     AND p.variant = $variant
     AND p.event_date = CAST($cut_off AS DATE)
     AND p."timestamp" <= $cut_off
-    AND p.status < 400
+    AND COALESCE(p.status, 200) < 400
     AND p.prediction IS NOT NULL
 ) AS part
 GROUP BY part.bin

@@ -23,8 +23,8 @@ SELECT
   p.unit_id AS unit_id,
   p.assigned_variant AS assigned_variant,
   1 AS requests,
-  CASE WHEN p.status >= 400 OR p.prediction IS NULL THEN 1 ELSE 0 END AS failures,
-  CASE WHEN p.status >= 400 OR p.prediction IS NULL OR p.fallback THEN 1 ELSE 0 END AS errors,
+  CASE WHEN p.status >= 400 OR (p.status IS NOT NULL AND p.prediction IS NULL) THEN 1 ELSE 0 END AS failures,
+  CASE WHEN p.status >= 400 OR (p.status IS NOT NULL AND p.prediction IS NULL) OR p.fallback THEN 1 ELSE 0 END AS errors,
   CASE WHEN p.fallback THEN 1 ELSE 0 END AS fallbacks,
   p."timestamp" AS first_at,
   p."timestamp" AS last_at

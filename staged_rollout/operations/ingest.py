@@ -71,6 +71,7 @@ def ingest(
     progress: Callable[[int, int], None] | None = None,
     rows_per_batch: int = ROWS_PER_BATCH,
     bytes_per_batch: int = BYTES_PER_BATCH,
+    backfill: bool = False,
 ) -> IngestReport:
     """Read what is new in every log file and add it to the lake; nothing new makes no batch.
 
@@ -81,6 +82,7 @@ def ingest(
         progress: Called after each file with (files done, files to look at).
         rows_per_batch: Lines in memory before a batch is sealed, at least 1.
         bytes_per_batch: Bytes in memory before a batch is sealed, at least 1.
+        backfill: History is replayed: no line is late.
 
     Raises:
         LeaseHeldError: another process is writing.
@@ -88,6 +90,8 @@ def ingest(
     """
     with lake.writer() as writer:
         run = _Run(writer, logs, clock, rows_per_batch, bytes_per_batch)
+        if backfill:
+            run.forgive_lateness()
         known, claimed = writer.versions(), writer.positions()
         # A file that a finished run has read to its end, and whose version is the same, is not opened.
         files = [file for file in logs.list() if not file.version or known.get(file.name) != file.version]
@@ -129,6 +133,11 @@ class _Run:
             if error.facts.get("file") != file.name:
                 raise
             self._find(str(error))
+
+    def forgive_lateness(self) -> None:
+        """Let no line be late."""
+        self._judge = replace(self._judge, watermarks={})
+        self._builder = BatchBuilder(self._judge)
 
     def seal(self) -> None:
         """Commit what is held, if anything, and begin the next batch."""
