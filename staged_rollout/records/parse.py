@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from staged_rollout.errors import LineRejectedError
+from staged_rollout.errors import DataError, LineRejectedError
 from staged_rollout.records import fields
+from staged_rollout.records.blocks import LineContext
 from staged_rollout.records.json_line import json_object, rejected
 from staged_rollout.records.tables import TableName
 
@@ -40,6 +41,26 @@ class Row:
     def event_date(self) -> date:
         """UTC day of the event."""
         return self.timestamp.date()
+
+
+def parse_line(content: bytes, context: LineContext) -> Row:
+    """One line of a kind of log.
+
+    Args:
+        content: The bytes, with or without line end.
+        context: What its file says of it.
+
+    Raises:
+        LineRejectedError: the line is no such record, with the reason.
+        DataError: no parser for such a log.
+    """
+    if context.kind == "predictions":
+        return parse_prediction(content, endpoint=context.endpoint, pseudonym=context.pseudonym)
+    if context.kind == "outcomes":
+        return parse_outcome(content, endpoint=context.endpoint, pseudonym=context.pseudonym)
+    if context.kind == "capture":
+        return parse_capture(content, endpoint=context.endpoint, variant=context.variant or "")
+    raise DataError(f"no parser for {context.kind} logs", hint="accepted: predictions, outcomes, capture")
 
 
 def parse_prediction(line: bytes, *, endpoint: str, pseudonym: Callable[[str], str]) -> Row:
@@ -131,7 +152,7 @@ def parse_capture(line: bytes, *, endpoint: str, variant: str) -> Row:
     event_id = fields.text(metadata, "eventId")
     inference_id = fields.optional_text(metadata, "inferenceId")
     timestamp = fields.timestamp(metadata, "inferenceTime")
-    output = _payload(capture, "endpointOutput")
+    output = payload(capture, "endpointOutput")
     values = {
         "event_id": event_id,
         "inference_id": inference_id,
@@ -139,7 +160,7 @@ def parse_capture(line: bytes, *, endpoint: str, variant: str) -> Row:
         "event_date": timestamp.date(),
         "endpoint": endpoint,
         "variant": variant,
-        "input": _payload(capture, "endpointInput"),
+        "input": payload(capture, "endpointInput"),
         "output": output,
         "prediction": None if output is None else prediction_of(output),
         "rollout": None,
@@ -167,7 +188,12 @@ def prediction_of(output: str) -> float | None:
         return None
 
 
-def _payload(capture: Mapping[str, Any], side: str) -> str | None:
+def payload(capture: Mapping[str, Any], side: str) -> str | None:
+    """The text of `endpointInput` or `endpointOutput`; None when it was not captured.
+
+    Raises:
+        LineRejectedError: no data, no encoding, or data that is not what the encoding says.
+    """
     if capture.get(side) is None:
         return None  # DataCaptureConfig may ask for one side only
     part = fields.mapping(capture, side)
