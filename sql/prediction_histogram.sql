@@ -10,7 +10,7 @@ WHERE p.endpoint = $endpoint
   AND p.epoch IN $epochs
   AND p."timestamp" <= $cut_off
   AND p.variant = $variant
-  AND p.status < 400
+  AND COALESCE(p.status, 200) < 400
   AND p.prediction IS NOT NULL
 GROUP BY FLOOR(p.prediction * 10) / 10
 ORDER BY FLOOR(p.prediction * 10) / 10

@@ -13,7 +13,8 @@ from staged_rollout.ports.lake import BatchDraft, FileBooks, LakeWriter, SourceC
 from staged_rollout.ports.logs import LogFile
 from staged_rollout.records.json_line import MAX_LINE_BYTES, stripped
 from staged_rollout.records.lines import RawLine
-from staged_rollout.records.parse import Row, parse_capture, parse_outcome, parse_prediction
+from staged_rollout.records.parse import parse_line
+from staged_rollout.records.row import Row
 from staged_rollout.records.tables import TableName
 
 LATENESS = timedelta(days=7)
@@ -47,11 +48,7 @@ class Judge:
         content = line.content
         if line.cut:
             raise LineRejectedError(f"longer than {MAX_LINE_BYTES} bytes")
-        if file.kind == "predictions":
-            return parse_prediction(content, endpoint=file.endpoint, pseudonym=self.pseudonym)
-        if file.kind == "outcomes":
-            return parse_outcome(content, endpoint=file.endpoint, pseudonym=self.pseudonym)
-        return parse_capture(content, endpoint=file.endpoint, variant=file.variant or "")
+        return parse_line(content, file.context(self.pseudonym))
 
     def refuse_future(self, row: Row) -> None:
         """Refuse a row from the future.

@@ -17,9 +17,11 @@ from staged_rollout.adapters.lake_iceberg import IcebergLake
 from staged_rollout.adapters.log_folder import LogFolder
 from staged_rollout.errors import LineRejectedError
 from staged_rollout.operations.ingest import ingest
+from staged_rollout.records.blocks import TABLE_OF, LineContext
 from staged_rollout.records.json_line import json_object
 from staged_rollout.records.lines import LineSplitter
-from staged_rollout.records.parse import parse_capture, parse_outcome, parse_prediction, prediction_of
+from staged_rollout.records.parse import parse_line
+from staged_rollout.records.parse_captures import prediction_of
 from staged_rollout.spec.home import Home
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -59,13 +61,9 @@ def test_what_json_writes_is_read_back_as_it_was(value, ascii_only):
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]":,\\ \tu0dntrue1e9.-', max_size=60).map(str.encode))
 def test_any_bytes_are_a_row_or_a_reason(content):
     """The law: the parser is total; it never fails in another way than by naming a reason."""
-    for parse in (
-        lambda: parse_prediction(content, endpoint="e", pseudonym=str),
-        lambda: parse_outcome(content, endpoint="e", pseudonym=str),
-        lambda: parse_capture(content, endpoint="e", variant="v"),
-    ):
+    for kind in TABLE_OF:
         with pytest.raises(LineRejectedError) as caught:
-            parse()
+            parse_line(content, LineContext(kind, "e", str, variant="v"))
         assert caught.value.message
 
 
