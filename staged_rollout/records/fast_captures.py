@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from staged_rollout.errors import LineRejectedError
-from staged_rollout.records import fields, parse
+from staged_rollout.records import fields
 from staged_rollout.records.fast_columns import MAX_NUMBER, NUMBER, bools, few_texts, read_value, where
 from staged_rollout.records.fast_record import FastRecord, FastRows, UnreadableShapeError
 from staged_rollout.records.json_line import rejected
+from staged_rollout.records.parse_captures import payload, prediction_of
 
 _JSON_ANSWER = r'^\{"prediction": ?([^,"{}\[\]\s]+)\}$'
 _AFTER_FIRST = r"(?s)[,\n].*$"
@@ -31,11 +32,11 @@ def capture_rows(record: FastRecord) -> FastRows:
 
     context, skeleton = record.context, record.skeleton
     capture, metadata = skeleton.get("captureData"), skeleton.get("eventMetadata")
-    if context.fields.theirs or context.fields.measures:
+    if not context.fields.plain or context.variant is None:
         raise UnreadableShapeError
     if not isinstance(capture, Mapping) or not isinstance(metadata, Mapping):
         raise UnreadableShapeError
-    variant, none = context.variant or "", pa.nulls(record.count, pa.string())
+    variant, none = context.variant, pa.nulls(record.count, pa.string())
     event_id = record.text(metadata.get("eventId"))
     inference_id = record.text(metadata["inferenceId"], nullable=True) if "inferenceId" in metadata else none
     timestamp = record.moment(metadata.get("inferenceTime"))
@@ -84,7 +85,7 @@ def _payload(record: FastRecord, capture: Mapping[str, Any], side: str) -> Any:
 def _decoded(text: str | None, side: str) -> str | None:
     """A BASE64 payload as the strict parser reads it; None when it refuses it."""
     try:
-        return parse.payload({side: {"data": text, "encoding": "BASE64"}}, side)
+        return payload({side: {"data": text, "encoding": "BASE64"}}, side)
     except LineRejectedError:
         return None
 
@@ -125,7 +126,7 @@ def _predictions(outputs: Any) -> Any:
 
     if few_texts(outputs):
         encoded = outputs.dictionary_encode()
-        found = [parse.prediction_of(text) for text in encoded.dictionary.to_pylist()]
+        found = [prediction_of(text) for text in encoded.dictionary.to_pylist()]
         return pa.array(found, pa.float64()).take(encoded.indices)
     numbers = pc.replace_substring_regex(outputs, _JSON_ANSWER, r"\1")
     numbers = pc.replace_substring_regex(numbers, _AFTER_FIRST, "")
@@ -135,5 +136,5 @@ def _predictions(outputs: Any) -> Any:
     others = ~plain & bools(outputs.is_valid())
     if not others.any():
         return values
-    found = [parse.prediction_of(text) for text in outputs.filter(pa.array(others)).to_pylist()]
+    found = [prediction_of(text) for text in outputs.filter(pa.array(others)).to_pylist()]
     return pc.replace_with_mask(values, pa.array(others), pa.array(found, pa.float64()))

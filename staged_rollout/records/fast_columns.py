@@ -93,12 +93,18 @@ class Column:
     proved: Mask
 
 
-def text_column(cells: Cells, *, nullable: bool) -> Column:
-    """As `fields.text`, or `fields.text_or_null`."""
+def text_column(cells: Cells, *, nullable: bool, integers: bool = False) -> Column:
+    """As `fields.text`, or `fields.text_or_null`.
+
+    Args:
+        cells: The values.
+        nullable: Whether null is accepted.
+        integers: Whether an integer is accepted, and written in decimal.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    read = fields.text_or_null if nullable else fields.text
+    read = _TEXTS[nullable, integers]
     if cells.few:
         return by_value(cells, read, pa.string())
     texts, lengths, first = cells.texts(), cells.ends - cells.begins, cells.index.letters[cells.begins]
@@ -106,6 +112,8 @@ def text_column(cells: Cells, *, nullable: bool) -> Column:
     proved = cells.strings & (lengths > 0) & (lengths <= fields.MAX_TEXT) & (first > 32) & (first < 127)
     if cells.index.escapes:
         proved &= ~bools(pc.match_substring(texts, "\\"))
+    if integers and not cells.strings.all():
+        proved |= matches(texts, _INTEGER) & ~cells.strings
     if proved.all():
         return Column(texts, proved)
     nulls = cells.nulls() if nullable else np.zeros(len(cells), np.bool_)
@@ -158,16 +166,16 @@ def flag_column(cells: Cells) -> Column:
     return by_value(cells, fields.flag, pa.bool_())
 
 
-def unit_column(texts: Column, pseudonym: Callable[[str], str]) -> Column:
-    """Keyed hashes of a text column; each unit is hashed once, and remembered for the next blocks.
+def hashed_column(texts: Any, pseudonym: Callable[[str], str]) -> Any:
+    """Keyed hashes of unit ids; each unit is hashed once, and remembered for the next blocks.
 
     Args:
-        texts: Unit ids.
+        texts: A pyarrow Array of texts; null stays null.
         pseudonym: Keyed hash of a unit id.
     """
     import pyarrow as pa
 
-    encoded = texts.values.dictionary_encode()
+    encoded = texts.dictionary_encode()
     known = _PSEUDONYMS.of(pseudonym)
     hashes = []
     for unit in encoded.dictionary.to_pylist():
@@ -175,7 +183,7 @@ def unit_column(texts: Column, pseudonym: Callable[[str], str]) -> Column:
         if found is None:
             found = known[unit] = pseudonym(unit)
         hashes.append(found)
-    return Column(pa.array(hashes, pa.string()).take(encoded.indices), texts.proved)
+    return pa.array(hashes, pa.string()).take(encoded.indices)
 
 
 def by_value(cells: Cells, read: Read, kind: Any) -> Column:
@@ -241,6 +249,23 @@ def read_value(read: Read, text: bytes) -> tuple[bool, Any]:
 _value_kept = lru_cache(maxsize=1 << 12)(read_value)
 
 
+def _text_or_integer(record: Mapping[str, Any], key: str) -> str:
+    value = record[key]
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else fields.text(record, key)
+
+
+def _text_or_integer_or_null(record: Mapping[str, Any], key: str) -> str | None:
+    return None if record[key] is None else _text_or_integer(record, key)
+
+
+_TEXTS: Mapping[tuple[bool, bool], Read] = {
+    (False, False): fields.text,
+    (True, False): fields.text_or_null,
+    (False, True): _text_or_integer,
+    (True, True): _text_or_integer_or_null,
+}
+
+
 def few_texts(texts: Any) -> bool:
     """Whether there seem to be few different texts in a pyarrow Array."""
     return _few(texts.slice(0, _SAMPLE).to_pylist())
@@ -287,12 +312,12 @@ class _Pseudonyms:
 
     def __init__(self) -> None:
         self._pseudonym: Callable[[str], str] | None = None
-        self._known: dict[str | None, str | None] = {None: None}
+        self._known: dict[str, str] = {}
 
-    def of(self, pseudonym: Callable[[str], str]) -> dict[str | None, str | None]:
+    def of(self, pseudonym: Callable[[str], str]) -> dict[str, str]:
         """What is known under this key, to be looked up and added to."""
         if self._pseudonym != pseudonym or len(self._known) > self.LIMIT:
-            self._pseudonym, self._known = pseudonym, {None: None}
+            self._pseudonym, self._known = pseudonym, {}
         return self._known
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,8 @@ from staged_rollout.records.fast_predictions import prediction_rows
 from staged_rollout.records.fast_record import FastRecord, FastRows, UnreadableShapeError
 from staged_rollout.records.fast_shape import Path, Shape, learn_shape, match_shape
 from staged_rollout.records.json_line import json_object, stripped
-from staged_rollout.records.parse import Row, parse_line
+from staged_rollout.records.parse import parse_line
+from staged_rollout.records.row import identity
 
 FAST_KINDS: Mapping[LineKind, Callable[[FastRecord], FastRows]] = {
     "predictions": prediction_rows,
@@ -129,18 +129,13 @@ class FastReader:
         The two are written to agree; should they not, the strict one is right and reads all such lines.
         """
         try:
-            row: Row = parse_line(index.line(int(part.lines[0])), self._context)
+            row = parse_line(index.line(int(part.lines[0])), self._context)
         except LineRejectedError:
             return True
         columns = {name: column[0].as_py() for name, column in part.rows.columns.items()}
         texts = [texts[0].as_py() for texts in part.rows.identities]
-        identities = tuple(md5(text) for text in texts if text is not None)
+        identities = tuple(identity(text) for text in texts if text is not None)
         return columns != dict(row.values) or identities != row.identities
-
-
-def md5(text: str) -> bytes:
-    """The identity that a text stands for."""
-    return hashlib.md5(text.encode(), usedforsecurity=False).digest()
 
 
 def _typical(index: LineIndex, lines: Positions) -> int:

@@ -46,9 +46,7 @@ def moment_column(cells: Cells) -> Column:
     return Column(pa.array(values).cast(pa.timestamp("us", tz="UTC")), proved)
 
 
-def _moments(
-    index: LineIndex, begins: Positions, ends: Positions, zone: int, decimals: int
-) -> tuple[_Whole, Mask]:
+def _moments(index: LineIndex, begins: Positions, ends: Positions, zone: int, decimals: int) -> tuple[_Whole, Mask]:
     """Moments of timestamps of one form, in microseconds, and which of them are proved."""
     values, proved = _hours(index, begins, ends, zone)
     # :MM:SS, and the byte after it

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from staged_rollout.records.fast_columns import bools
-from staged_rollout.records.fast_record import FastRecord, FastRows, UnreadableShapeError
+from staged_rollout.records.fast_fields import FastFields
+from staged_rollout.records.fast_record import FastRecord, FastRows
 
 
 def outcome_rows(record: FastRecord) -> FastRows:
@@ -22,27 +23,22 @@ def outcome_rows(record: FastRecord) -> FastRows:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    fields, skeleton = record.context.fields, record.skeleton
-    if fields.theirs or fields.measures or "timestamp" not in skeleton or "outcome" not in skeleton:
-        raise UnreadableShapeError
-    none = pa.nulls(record.count, pa.string())
-    unit_id = record.unit(skeleton["unit_id"], nullable=True) if "unit_id" in skeleton else none
-    request_id = record.text(skeleton["request_id"], nullable=True) if "request_id" in skeleton else none
+    fields, endpoint = FastFields(record), record.context.endpoint
+    unit_id, request_id = fields.optional_unit("unit_id"), fields.optional_text("request_id")
     record.only(bools(pc.or_(unit_id.is_valid(), request_id.is_valid())))
-    timestamp = record.moment(skeleton["timestamp"])
-    outcome = record.number(skeleton["outcome"])
+    timestamp, outcome = fields.moment("timestamp"), fields.number("outcome")
     columns = {
         "unit_id": unit_id,
         "request_id": request_id,
         "timestamp": timestamp,
         "event_date": timestamp.cast(pa.date32()),
-        "endpoint": pa.repeat(record.context.endpoint, record.count),
+        "endpoint": pa.repeat(endpoint, record.count),
         "outcome": outcome,
-        "name": none,
+        "name": pa.nulls(record.count, pa.string()),
     }
     identity = pc.binary_join_element_wise(
         "outcome",
-        record.context.endpoint,
+        endpoint,
         pc.fill_null(unit_id, ""),
         _isoformat(timestamp),
         _hexadecimal(outcome),

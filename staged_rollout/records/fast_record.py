@@ -13,10 +13,10 @@ from staged_rollout.records.fast_columns import (
     Cells,
     Column,
     flag_column,
+    hashed_column,
     integer_column,
     number_column,
     text_column,
-    unit_column,
 )
 from staged_rollout.records.fast_index import LineIndex, Mask
 from staged_rollout.records.fast_json import json_column, joined_column, object_column
@@ -62,30 +62,30 @@ class FastRecord:
         self._index, self._shape, self._slots = index, shape, slots
         self._read: set[int] = set()
 
-    def text(self, value: Any, *, nullable: bool = False) -> Any:
+    def text(self, value: Any, *, nullable: bool = False, integers: bool = False) -> Any:
         """As `fields.text` or `fields.text_or_null`: a pyarrow Array.
 
         Args:
             value: The part of the skeleton.
             nullable: Whether null is accepted.
+            integers: Whether an integer is accepted, and written in decimal.
 
         Raises:
             UnreadableShapeError: the part is no plain value.
         """
-        return self._take(text_column(self.cells(value), nullable=nullable))
+        return self._take(text_column(self.cells(value), nullable=nullable, integers=integers))
 
-    def unit(self, value: Any, *, nullable: bool = False) -> Any:
-        """As `text`, hashed."""
-        texts = text_column(self.cells(value), nullable=nullable)
-        return self._take(unit_column(texts, self.context.pseudonym))
+    def hashed(self, texts: Any) -> Any:
+        """Keyed hashes of unit ids, a pyarrow Array of texts."""
+        return hashed_column(texts, self.context.pseudonym)
 
     def number(self, value: Any, *, nullable: bool = False) -> Any:
         """As `fields.number` or `fields.number_or_null`; otherwise as `text`."""
         return self._take(number_column(self.cells(value), nullable=nullable))
 
-    def integer(self, value: Any) -> Any:
-        """As `fields.integer`; otherwise as `text`."""
-        return self._take(integer_column(self.cells(value)))
+    def integer(self, value: Any, *, nullable: bool = False) -> Any:
+        """As `fields.integer`, or null; otherwise as `text`."""
+        return self._take(integer_column(self.cells(value), nullable=nullable))
 
     def flag(self, value: Any) -> Any:
         """As `fields.flag`; otherwise as `text`."""
