@@ -89,7 +89,7 @@ class FastReader:
                     else:
                         self._shapes.append(shape)
                         yield part
-                if tried - len(left) >= tried // 16:
+                if tried - len(left) >= tried // 2:
                     break
             if tried - len(left) < MIN_LINES:
                 self._disappointments += 1
