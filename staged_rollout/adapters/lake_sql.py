@@ -243,11 +243,14 @@ def _check_parameters(found: Statement, parameters: Mapping[str, Any]) -> None:
 
 def _view(table: TableName, files: Sequence[str]) -> str:
     columns = TABLES[table]
+    nulls = ", ".join(f'CAST(NULL AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
+    empty = f"SELECT {nulls} WHERE false"
     if not files:
-        cells = ", ".join(f'CAST(NULL AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
-        return f"CREATE VIEW {table} AS SELECT {cells} WHERE false"
+        return f"CREATE VIEW {table} AS {empty}"
     cells = ", ".join(f'CAST("{column.name}" AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
-    return f"CREATE VIEW {table} AS SELECT {cells} FROM read_parquet([{_listed(files)}], union_by_name = true)"  # noqa: S608 - names are ours, quotes are doubled
+    # The empty SELECT names the columns that no file has, where all were written before the table got them.
+    stored = f"SELECT * FROM read_parquet([{_listed(files)}], union_by_name = true) UNION ALL BY NAME {empty}"  # noqa: S608 - names are ours, quotes are doubled
+    return f"CREATE VIEW {table} AS SELECT {cells} FROM ({stored})"  # noqa: S608 - as above
 
 
 def _listed(files: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from staged_rollout.records.fast_columns import (
     text_column,
 )
 from staged_rollout.records.fast_index import LineIndex, Mask
-from staged_rollout.records.fast_json import json_column, joined_column, object_column
+from staged_rollout.records.fast_json import joined_column, json_column, object_column
 from staged_rollout.records.fast_moments import moment_column
 from staged_rollout.records.fast_shape import Shape, Slot, Slots, compact_parts, slots_of
 

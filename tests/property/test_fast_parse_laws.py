@@ -7,11 +7,11 @@ from functools import partial
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fakes.strict_blocks import block_of, exact, in_block, strictly
 
 from staged_rollout.records import fast_lines
 from staged_rollout.records.blocks import FieldMap, LineContext
 from staged_rollout.records.units import unit_hash
+from tests.fakes.strict_blocks import block_of, exact, in_block, strictly
 
 PSEUDONYM = partial(unit_hash, b"k" * 32)
 FIELDS = FieldMap(theirs={"unit_id": "user.id", "latency_ms": "took?", "status": None}, measures={"spent": "m"})

@@ -6,12 +6,12 @@ import json
 from functools import partial
 
 import pytest
-from tests.fakes.strict_blocks import block_of, exact, in_block, strictly
 
 from staged_rollout.records import block_parser
 from staged_rollout.records.block_parser import parse_block
 from staged_rollout.records.blocks import FieldMap, LineBlock, LineContext
 from staged_rollout.records.units import unit_hash
+from tests.fakes.strict_blocks import block_of, exact, in_block, strictly
 
 PSEUDONYM = partial(unit_hash, b"k" * 32)
 FLAT = LineContext("predictions", "churn", PSEUDONYM)
@@ -233,7 +233,7 @@ def test_all_odd_lines_at_once_and_again():
         lines(flat(n, prediction=None, variant=None) for n in range(200)),
         lines(flat(n, unit_id=None if n % 3 else f"c{n}", rollout=None if n % 2 else "x") for n in range(200)),
         lines(flat(n, unit_id=f"顧客 {n}", variant=f'a"{n % 2}\\') for n in range(200)),
-        lines(flat(n, features={f"f{n % 9}": n, "text": "say \"hi\"\n" * (n % 3)}) for n in range(400)),
+        lines(flat(n, features={f"f{n % 9}": n, "text": 'say "hi"\n' * (n % 3)}) for n in range(400)),
         lines(flat(n, features={"a": {"b": [n, n / 7]}, "c": {}, "d": [], "e": [{"f": "x"}]}) for n in range(200)),
         lines(flat(n, timestamp=f"2026-03-02T10:00:{n % 60:02d}+0{n % 3}:30") for n in range(200)),
         lines(flat(n, timestamp=f"2026-03-{n % 28 + 1:02d}T1{n % 10}:00:00.{n:0{n % 6 + 1}d}Z"[:27]) for n in range(9)),
