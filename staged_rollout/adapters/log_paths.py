@@ -21,7 +21,7 @@ from staged_rollout.errors import DataError, LineRejectedError, SpecError
 from staged_rollout.ports.logs import LogFile, LogKind, LogSource
 from staged_rollout.records.blocks import TABLE_OF
 from staged_rollout.records.detect import kinds_of
-from staged_rollout.records.field_rules import field_map, problem_of
+from staged_rollout.records.field_rules import field_map, problems_of
 from staged_rollout.records.json_line import json_object, stripped
 from staged_rollout.spec.home import Home
 
@@ -61,14 +61,22 @@ class LogPaths:
         base: Where relative sources begin.
         home: Files in the default places of this home are known by their names there, so that they stay the same ones.
         apart: A folder that is never read: the lake itself.
+        lenient: A file whose reading is not clear does not keep others from being read; reading it says why.
     """
 
     def __init__(
-        self, entries: Sequence[LogEntry], base: Path, *, home: Home | None = None, apart: Path | None = None
+        self,
+        entries: Sequence[LogEntry],
+        base: Path,
+        *,
+        home: Home | None = None,
+        apart: Path | None = None,
+        lenient: bool = False,
     ) -> None:
         self._entries = entries
         self._base = base
         self._home = home
+        self._lenient = lenient
         self._apart = apart.resolve() if apart else None
         self._broken: dict[str, str] = {}
         self._kinds: dict[tuple[str, str], LogKind] = {}
@@ -82,11 +90,11 @@ class LogPaths:
         found: dict[str, LogFile] = {}
         for entry in self._entries:
             for path in self._paths(entry.source):
-                file = self._file(path, entry)
-                if found.setdefault(file.name, file) != file:
-                    raise SpecError(
-                        f"{file.name} is read in two ways: {_reading(found[file.name])}, and {_reading(file)}",
-                        hint="name each file once",
+                file = self._listed(path, entry)
+                other = found.setdefault(file.name, file)
+                if other != file:
+                    self._refuse(
+                        other, SpecError(f"{file.name} is read in two ways: {_reading(other)}, and {_reading(file)}")
                     )
         return [found[name] for name in sorted(found)]
 
@@ -129,22 +137,40 @@ class LogPaths:
         yield from (Path(error.filename) for error in unreadable)
 
     def _is_apart(self, path: Path) -> bool:
-        return self._apart is not None and path.resolve().is_relative_to(self._apart)
+        return self._apart is not None and Path(os.path.realpath(path)).is_relative_to(self._apart)
+
+    def _listed(self, path: Path, entry: LogEntry) -> LogFile:
+        try:
+            return self._file(path, entry)
+        except SpecError as error:
+            name = str(error.facts["file"])
+            return self._refuse(
+                LogFile(entry.kind or "predictions", entry.endpoint or DEFAULT_ENDPOINT, name, 0), error
+            )
+
+    def _refuse(self, file: LogFile, error: SpecError) -> LogFile:
+        if not self._lenient:
+            raise error
+        return self._no_file(file, error.message.removeprefix(f"{file.name}: ").removeprefix(f"{file.name} "))
 
     def _file(self, path: Path, entry: LogEntry) -> LogFile:
-        real = path.resolve()
-        name = real.as_posix()
-        blank = LogFile(entry.kind or "predictions", entry.endpoint or DEFAULT_ENDPOINT, name, 0, entry.variant)
+        real = Path(os.path.realpath(path))
+        name, given = real.as_posix(), path.absolute().as_posix()
+        blank = LogFile(entry.kind or "predictions", entry.endpoint or DEFAULT_ENDPOINT, given, 0, entry.variant)
         try:
+            name.encode()
             status = real.stat()
             if not stat.S_ISREG(status.st_mode):
                 return self._no_file(blank, "is not a regular file")
             with real.open("rb") as stream:
                 compressed = stream.read(2) == _GZIP
+        except UnicodeEncodeError:
+            plain = given.encode("utf-8", "backslashreplace").decode()
+            return self._no_file(replace(blank, name=plain), "has a name that is not UTF-8")
         except OSError as error:
             return self._no_file(blank, f"cannot be read: {error.strerror or error}")
         version = f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
-        file = replace(blank, size=status.st_size, version=version, compressed=compressed)
+        file = replace(blank, name=name, size=status.st_size, version=version, compressed=compressed)
         return self._at_home(real, file, entry) or self._read_as(file, entry, status.st_mtime)
 
     def _no_file(self, file: LogFile, why: str) -> LogFile:
@@ -166,7 +192,7 @@ class LogPaths:
 
     def _read_as(self, file: LogFile, entry: LogEntry, written: float) -> LogFile:
         kind = entry.kind or self._kind(file, entry)
-        problems = [problem for item in entry.fields.items() if (problem := problem_of(kind, *item))]
+        problems = problems_of(kind, entry.fields)
         if problems:
             raise SpecError(f"{file.name}, read as {format_name(kind)}: {'; '.join(problems)}", file=file.name)
         fields = field_map(kind, entry.fields)

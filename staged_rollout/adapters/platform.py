@@ -110,7 +110,9 @@ class EmbeddedPlatform:
         entries = [
             LogEntry(log.source, log.kind, log.endpoint, log.variant, log.fields) for log in self._environment.logs
         ]
-        return JoinedLogs(folders, LogPaths(entries, self._home.root, home=self._home, apart=self._home.lake))
+        return JoinedLogs(
+            folders, LogPaths(entries, self._home.root, home=self._home, apart=self._home.lake, lenient=True)
+        )
 
     @cached_property
     def lake(self) -> Lake:

@@ -15,7 +15,7 @@ import typer
 from staged_rollout.cli.ingest_hints import hint_for, main_causes
 from staged_rollout.cli.ingest_progress import WatchedLogs
 from staged_rollout.cli.lake_option import LakeOption, platform_with
-from staged_rollout.cli.output import print_json, print_table, say
+from staged_rollout.cli.output import print_json, print_table, say, where
 from staged_rollout.cli.quarantine import Format, format_of, kind_of, reason_rows
 from staged_rollout.cli.session import Session, shared
 from staged_rollout.errors import DataError, NotFoundError, SpecError
@@ -31,6 +31,8 @@ COMMONEST = 3
 Books = dict[tuple[str, str], Counter[str]]
 """File and kind to figures by verdict."""
 VERDICTS = ("lines", "accepted", "duplicates", "quarantined", "late", "blank")
+SHOWN_VERDICTS = ("lines", "accepted", "quarantined", "duplicates", "late", "blank")
+"""In the order in which a narrow terminal shows them."""
 
 SourcesArgument = Annotated[
     list[str] | None,
@@ -180,9 +182,12 @@ def _document(report: IngestReport, lake: Lake, seconds: float) -> dict[str, obj
 
 def _say(report: IngestReport, books: Books, seconds: float) -> None:
     if books:
-        header = ("lines", "accepted", "duplicates", "quarantined", "late", "blank", "format", "file")
+        header = ("file", *SHOWN_VERDICTS, "format")
         rows = sorted(books.items(), key=lambda item: (-item[1]["quarantined"] - item[1]["late"], item[0]))
-        cells = [(*(f"{figures[one]:,}" for one in VERDICTS), format_of(kind), name) for (name, kind), figures in rows]
+        cells = [
+            (where(Path(name)), *(f"{figures[one]:,}" for one in SHOWN_VERDICTS), format_of(kind))
+            for (name, kind), figures in rows
+        ]
         print_table(header, cells[:SHOWN], wide="file")
         if len(cells) > SHOWN:
             say(f"and {count(len(cells) - SHOWN, 'more file')}")

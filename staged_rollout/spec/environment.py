@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from staged_rollout.records.blocks import LineKind
-from staged_rollout.records.field_rules import problem_of
+from staged_rollout.records.field_rules import problems_of
 from staged_rollout.spec.findings import Finding, spec_error
 from staged_rollout.spec.locations import config_file, configs_dir
 from staged_rollout.spec.model import Instance
@@ -76,7 +76,7 @@ class LogSpec(FrozenModel):
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
-        problems = [problem for item in self.fields.items() if (problem := problem_of(self.kind, *item))]
+        problems = problems_of(self.kind, self.fields)
         if problems:
             raise ValueError("; ".join(problems))
         return self
