@@ -17,6 +17,7 @@ from staged_rollout.adapters import lake_sql
 from staged_rollout.adapters.lake_batches import Batches
 from staged_rollout.adapters.lake_catalog import Catalog, IcebergTables, sqlite_catalog
 from staged_rollout.adapters.lake_kept import SMALLEST_BYTES, KeptAnswers
+from staged_rollout.adapters.lake_upkeep import IcebergUpkeep
 from staged_rollout.adapters.lake_writer import IcebergWriter, refused_writes
 from staged_rollout.errors import DataError, LeaseHeldError
 from staged_rollout.ports.lake import Batch, FileBooks, Rows
@@ -132,6 +133,11 @@ class IcebergLake:
                 writer = IcebergWriter(self._folder, self._batches, self._tables, self.unit_id, self._at_step)
                 writer.recover()
             yield writer
+
+    @property
+    def upkeep(self) -> IcebergUpkeep:
+        """Housekeeping of this lake."""
+        return IcebergUpkeep(self._folder, self._batches, self._tables, self._kept, self.writer, self.unit_id)
 
     def _files(self, table: TableName, snapshot: int | None) -> list[str]:
         if snapshot is None:

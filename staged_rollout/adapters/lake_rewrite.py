@@ -6,10 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import Any
 
-from staged_rollout.errors import DataError
 from staged_rollout.records.tables import TableName, arrow_schema
 
 TARGET_BYTES = 128 << 20
@@ -46,39 +44,39 @@ class Change:
         return self.rows_before - self.rows_after
 
 
-def small_files(tasks: Sequence[Any], target_bytes: int = TARGET_BYTES) -> dict[date, list[Any]]:
+def small_files(files: Sequence[Any], target_bytes: int = TARGET_BYTES) -> dict[date, list[Any]]:
     """Event days with two or more files below the target size, and those files.
 
     Args:
-        tasks: pyiceberg's scan tasks of one snapshot.
+        files: pyiceberg's data files of one snapshot.
         target_bytes: As TARGET_BYTES.
     """
     by_day: dict[date, list[Any]] = defaultdict(list)
-    for task in tasks:
-        if task.file.file_size_in_bytes < target_bytes:
-            by_day[day_of(task.file)].append(task.file)
-    return {day: files for day, files in sorted(by_day.items()) if len(files) > 1}
+    for file in files:
+        if file.file_size_in_bytes < target_bytes:
+            by_day[day_of(file)].append(file)
+    return {day: small for day, small in sorted(by_day.items()) if len(small) > 1}
 
 
-def days_before(tasks: Sequence[Any], day: date) -> dict[date, list[Any]]:
+def days_before(files: Sequence[Any], day: date) -> dict[date, list[Any]]:
     """Event days before one, and all of their files."""
     by_day: dict[date, list[Any]] = defaultdict(list)
-    for task in tasks:
-        if day_of(task.file) < day:
-            by_day[day_of(task.file)].append(task.file)
+    for file in files:
+        if day_of(file) < day:
+            by_day[day_of(file)].append(file)
     return dict(sorted(by_day.items()))
 
 
-def files_with(tasks: Sequence[Any], table: TableName, keep: Keep) -> dict[date, list[Any]]:
+def files_with(files: Sequence[Any], table: TableName, keep: Keep) -> dict[date, list[Any]]:
     """Event days with files that hold rows which do not stay, and those files."""
     by_day: dict[date, list[Any]] = defaultdict(list)
-    for task in tasks:
-        if any(not_all(keep(rows)) for rows in rows_of(task.file, table)):
-            by_day[day_of(task.file)].append(task.file)
+    for file in files:
+        if any(_not_all(keep(rows)) for rows in rows_of(file, table)):
+            by_day[day_of(file)].append(file)
     return dict(sorted(by_day.items()))
 
 
-def not_all(kept: Any) -> bool:
+def _not_all(kept: Any) -> bool:
     """Whether any row of a boolean array does not stay."""
     import pyarrow.compute as pc
 
@@ -115,30 +113,6 @@ def rewritten(
     return change
 
 
-def commit_change(handle: Any, change: Change, properties: Mapping[str, str]) -> int:
-    """Put new files in the place of old ones in one snapshot; its id.
-
-    Raises:
-        DataError: the new files do not hold the rows that they should.
-    """
-    written = sum(file.record_count for file in change.new)
-    if written != change.rows_after:
-        raise DataError(
-            f"table {change.table}: {written:,} rows were written anew, must be {change.rows_after:,}",
-            hint="nothing was changed; run again",
-            table=change.table,
-        )
-    with (
-        handle.transaction() as transaction,
-        transaction.update_snapshot(snapshot_properties=dict(properties)).overwrite() as overwrite,
-    ):
-        for file in change.old:
-            overwrite.delete_data_file(file)
-        for file in change.new:
-            overwrite.append_data_file(file)
-    return int(handle.current_snapshot().snapshot_id)
-
-
 def rows_of(file: Any, table: TableName) -> Iterator[Any]:
     """A data file's rows as pyarrow Tables of bounded size, with all columns of the present schema."""
     import pyarrow as pa
@@ -150,11 +124,6 @@ def rows_of(file: Any, table: TableName) -> Iterator[Any]:
     for batch in ds.dataset(path, schema=nullable, format="parquet").to_batches(batch_size=ROWS_AT_ONCE):
         if batch.num_rows:
             yield pa.Table.from_batches([batch])
-
-
-def orphans(folder: Path, referenced: set[str]) -> list[Path]:
-    """Parquet files below a folder that no snapshot refers to."""
-    return sorted(path for path in folder.rglob("*.parquet") if str(path) not in referenced)
 
 
 def day_of(file: Any) -> date:

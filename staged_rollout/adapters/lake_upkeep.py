@@ -7,15 +7,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from staged_rollout.adapters import lake_rewrite
 from staged_rollout.adapters.lake_batches import Batches, Removal
-from staged_rollout.adapters.lake_catalog import BATCH_PROPERTY, IcebergTables
+from staged_rollout.adapters.lake_catalog import IcebergTables
 from staged_rollout.adapters.lake_files import PartitionFiles
+from staged_rollout.adapters.lake_journal import Journal
 from staged_rollout.adapters.lake_kept import KeptAnswers
 from staged_rollout.adapters.lake_rewrite import Change, Keep
 from staged_rollout.adapters.lake_verify import verified
+from staged_rollout.adapters.lake_writer import IcebergWriter
+from staged_rollout.errors import DataError
 from staged_rollout.ports.lake import Batch, BatchDraft
 from staged_rollout.ports.lake_upkeep import DataFile, Finding, TableChange
 from staged_rollout.records.tables import TABLES, TableName
@@ -27,36 +31,41 @@ class IcebergUpkeep:
     """The lake's housekeeping; made by `IcebergLake.upkeep`.
 
     Args:
-        batches: Where batches are sealed.
-        tables: The Iceberg tables.
+        folder: The lake's.
+        batches: Its sealed batches.
+        tables: Its tables.
         kept: Answers that are kept beside them.
         writing: Becomes the one writer.
         unit_id: The keyed hash that stands for a unit.
-        damaged_runs: Names of identity files that are not the ones that were sealed.
     """
 
     def __init__(
         self,
-        *,
+        folder: Path,
         batches: Batches,
         tables: IcebergTables,
         kept: KeptAnswers,
-        writing: Callable[[], AbstractContextManager[Any]],
+        writing: Callable[[], AbstractContextManager[IcebergWriter]],
         unit_id: Callable[[str], str],
-        damaged_runs: Callable[[], list[str]],
     ) -> None:
+        self._folder = folder
         self._batches = batches
         self._tables = tables
         self._kept = kept
         self._writing = writing
         self._unit_id = unit_id
-        self._damaged_runs = damaged_runs
+        self._journal = Journal(folder / "unsealed.txt")
 
     def files(self, table: TableName, batch: Batch) -> Sequence[DataFile]:
         """The data files of a table at a batch, by day and path."""
         found = [
-            DataFile(_path(task.file), lake_rewrite.day_of(task.file), task.file.record_count, _size(task.file))
-            for task in self._tables.tasks(table, batch.snapshots.get(table))
+            DataFile(
+                path=str(file.file_path).removeprefix("file://"),
+                day=lake_rewrite.day_of(file),
+                rows=file.record_count,
+                bytes=file.file_size_in_bytes,
+            )
+            for file in self._held(table, batch)
         ]
         return sorted(found, key=lambda file: (file.day, file.path))
 
@@ -64,7 +73,7 @@ class IcebergUpkeep:
         """Write each event day's small files as one."""
         with self._writing():
             head = self._batches.head()
-            chosen = {table: lake_rewrite.small_files(self._tasks(table, head)) for table in TABLES}
+            chosen = {table: lake_rewrite.small_files(self._held(table, head)) for table in TABLES}
             changes = self._change(head, at, chosen, reason="compacted")
             before, after = head.snapshots.get("predictions"), self._batches.head().snapshots.get("predictions")
             if before is not None and after is not None and before != after:
@@ -75,9 +84,10 @@ class IcebergUpkeep:
         """Take out the event days before one, with their identities."""
         with self._writing():
             head = self._batches.head()
-            chosen = {table: lake_rewrite.days_before(self._tasks(table, head), first) for table in TABLES}
+            chosen = {table: lake_rewrite.days_before(self._held(table, head), first) for table in TABLES}
             changes = self._change(head, at, chosen, reason="retention", keep=lambda _: _none)
-            self._batches.drop_runs(first)
+            for run in self._batches.drop_runs(first):
+                (self._folder / "identities" / run.name).unlink(missing_ok=True)
             if changes:
                 self._kept.clear()
         return changes
@@ -88,7 +98,7 @@ class IcebergUpkeep:
             head = self._batches.head()
             keeps = self._without(unit, head)
             chosen = {
-                table: lake_rewrite.files_with(self._tasks(table, head), table, keep) for table, keep in keeps.items()
+                table: lake_rewrite.files_with(self._held(table, head), table, keep) for table, keep in keeps.items()
             }
             changes = self._change(head, at, chosen, reason="erased", keep=lambda table: keeps[table])
             for table in TABLES:
@@ -104,7 +114,8 @@ class IcebergUpkeep:
 
     def verify(self) -> Sequence[Finding]:
         """Add up the books again."""
-        return verified(self._batches, self._tables, self._damaged_runs)
+        with self._writing() as writer:
+            return verified(self._batches, self._tables, writer.damaged_runs())
 
     def _change(
         self,
@@ -121,21 +132,28 @@ class IcebergUpkeep:
             return []
         number = head.number + 1
         handles = {table: self._tables.handle(table) for table in chosen}
-        writing = PartitionFiles(handles, number, lambda _: None)
+        writing = PartitionFiles(handles, number, lambda path: self._journal.new(number, path))
         try:
             changes = [lake_rewrite.rewritten(table, chosen[table], writing.add, keep(table)) for table in chosen]
             new = writing.finish()
         except BaseException:
             writing.abandon()
             raise
-        counts = {table: len(self._tasks(table, head)) for table in chosen}
+        counts = {table: len(self._held(table, head)) for table in chosen}
         snapshots = {table: head.snapshots.get(table) for table in TABLES}
         for change in changes:
             change.new = new.get(change.table, [])
-            properties = {BATCH_PROPERTY: str(number)}
-            snapshots[change.table] = lake_rewrite.commit_change(handles[change.table], change, properties)
+            written = sum(file.record_count for file in change.new)
+            if written != change.rows_after:
+                raise DataError(
+                    f"table {change.table}: {written:,} rows were written anew, must be {change.rows_after:,}",
+                    hint="nothing was changed; run again",
+                    table=change.table,
+                )
+            snapshots[change.table] = self._tables.replace(change.table, change.old, change.new, number)
         removals = [Removal(change.table, change.removed, reason) for change in changes if change.removed]
         self._batches.seal(number, snapshots, BatchDraft(at=at, claims=(), books=()), removals=removals)
+        self._journal.settle(number)
         return [_told(change, counts[change.table]) for change in changes]
 
     def _without(self, unit: str, head: Batch) -> dict[TableName, Keep]:
@@ -145,17 +163,16 @@ class IcebergUpkeep:
 
         hashed = self._unit_id(unit)
         requests: set[str] = set()
-        for task in self._tasks("predictions", head):
-            for rows in lake_rewrite.rows_of(task.file, "predictions"):
+        for file in self._held("predictions", head):
+            for rows in lake_rewrite.rows_of(file, "predictions"):
                 requests.update(rows.filter(pc.equal(rows["unit_id"], hashed))["request_id"].to_pylist())
         asked = pa.array(sorted(requests), pa.string())
 
         def others(*columns: tuple[str, Any]) -> Keep:
             def keep(rows: Any) -> Any:
-                hit = [pc.fill_null(pc.is_in(rows[name], value_set=values), fill_value=False) for name, values in columns]
-                found = hit[0]
-                for each in hit[1:]:
-                    found = pc.or_(found, each)
+                found = pa.array([False]).take(pa.nulls(rows.num_rows, pa.int32()).fill_null(0))
+                for name, values in columns:
+                    found = pc.or_(found, pc.is_in(rows[name], value_set=values))
                 return pc.invert(found)
 
             return keep
@@ -173,14 +190,16 @@ class IcebergUpkeep:
             "quarantine": silent,
         }
 
-    def _tasks(self, table: TableName, batch: Batch) -> list[Any]:
-        return self._tables.tasks(table, batch.snapshots.get(table))
+    def _held(self, table: TableName, batch: Batch) -> list[Any]:
+        return self._tables.data_files(table, batch.snapshots.get(table))
 
     def _sweep(self) -> tuple[int, int]:
         count = size = 0
         for table in TABLES:
-            referenced = self._tables.all_files(table)
-            for path in lake_rewrite.orphans(self._tables.folder(table), referenced):
+            referenced = self._tables.referenced(table)
+            for path in sorted(self._tables.folder(table).rglob("*.parquet")):
+                if str(path) in referenced:
+                    continue
                 size += path.stat().st_size
                 path.unlink()
                 count += 1
@@ -205,13 +224,3 @@ def _naming(unit: str) -> re.Pattern[bytes]:
 def _told(change: Change, files_before: int) -> TableChange:
     files_after = files_before - len(change.old) + len(change.new)
     return TableChange(change.table, files_before, files_after, change.removed)
-
-
-def _path(file: Any) -> str:
-    return str(file.file_path).removeprefix("file://")
-
-
-def _size(file: Any) -> int:
-    return int(file.file_size_in_bytes)
-
-

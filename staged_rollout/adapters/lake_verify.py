@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ SHOWN = 3
 """Examples in a finding."""
 
 
-def verified(batches: Batches, tables: IcebergTables, damaged_runs: Callable[[], list[str]]) -> list[Finding]:
+def verified(batches: Batches, tables: IcebergTables, damaged_runs: list[str]) -> list[Finding]:
     """Every check, in the order in which rows come to be.
 
     Args:
@@ -38,7 +38,7 @@ def verified(batches: Batches, tables: IcebergTables, damaged_runs: Callable[[],
         *_tables(batches, tables, head),
         _unsealed(tables, head),
         *_doubled(tables, head),
-        _finding("identities are the ones that were sealed", damaged_runs(), "all files intact"),
+        _finding("identities are the ones that were sealed", damaged_runs, "all files intact"),
     ]
 
 
@@ -85,14 +85,14 @@ def _tables(batches: Batches, tables: IcebergTables, head: Batch) -> Iterator[Fi
     rows: Counter[str] = Counter()
     for table in TABLES:
         try:
-            tasks = tables.tasks(table, head.snapshots.get(table))
+            files = tables.data_files(table, head.snapshots.get(table))
         except DataError as error:
             yield Finding(f"{table}: the pinned snapshot can be read", ok=False, detail=error.message)
             continue
-        wrong = [found for task in tasks if (found := _unlike(task.file))]
-        rows[table] = sum(task.file.record_count for task in tasks)
-        size = sum(task.file.file_size_in_bytes for task in tasks)
-        detail = f"{rows[table]:,} rows in {len(tasks):,} files, {size / 1e6:,.1f} MB"
+        wrong = [found for file in files if (found := _unlike(file))]
+        rows[table] = sum(file.record_count for file in files)
+        size = sum(file.file_size_in_bytes for file in files)
+        detail = f"{rows[table]:,} rows in {len(files):,} files, {size / 1e6:,.1f} MB"
         yield _finding(f"{table}: files are there, with the size and rows that the snapshot says", wrong, detail)
     removed = batches.removed()
     accepted = quarantined = 0

@@ -27,9 +27,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do it; without it, nothi
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    group = typer.Typer(
-        help="What the lake holds, whether its books add up, and its upkeep.", no_args_is_help=True, add_completion=False
-    )
+    group = typer.Typer(help="What the lake holds, whether its books add up, and its upkeep.", no_args_is_help=True)
     for name, command in {
         "tables": tables,
         "files": files,

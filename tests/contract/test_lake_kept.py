@@ -26,6 +26,9 @@ ASKED = [name for name in lake_sql.statement_names() if lake_sql.statement(name)
 class FixedClock:
     simulated = False
 
+    def wall(self):
+        return 0.0
+
     def now(self):
         return T0 + 60 * DAY
 
