@@ -140,7 +140,7 @@ class IcebergUpkeep:
             writing.abandon()
             raise
         counts = {table: len(self._held(table, head)) for table in chosen}
-        snapshots = {table: head.snapshots.get(table) for table in TABLES}
+        snapshots: dict[str, int | None] = {table: head.snapshots.get(table) for table in TABLES}
         for change in changes:
             change.new = new.get(change.table, [])
             written = sum(file.record_count for file in change.new)

@@ -28,14 +28,11 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do it; without it, nothi
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     group = typer.Typer(help="What the lake holds, whether its books add up, and its upkeep.", no_args_is_help=True)
-    for name, command in {
-        "tables": tables,
-        "files": files,
-        "verify": verify,
-        "compact": compact,
-        "erase": erase,
-    }.items():
-        group.command(name)(shared(command))
+    group.command("tables")(shared(tables))
+    group.command("files")(shared(files))
+    group.command("verify")(shared(verify))
+    group.command("compact")(shared(compact))
+    group.command("erase")(shared(erase))
     app.add_typer(group, name="lake")
 
 
@@ -48,33 +45,32 @@ def tables(session: Session, lake: LakeOption = None, batch: BatchOption = None)
     """
     held = existing_lake(session, lake).lake
     asked = _batch(held, batch)
-    found = []
-    for table in TABLES:
-        listed = held.upkeep.files(table, asked)
-        found.append(
+    listed = {table: held.upkeep.files(table, asked) for table in TABLES}
+    if session.as_json:
+        told = [
             {
                 "table": table,
-                "rows": sum(file.rows for file in listed),
-                "files": len(listed),
-                "bytes": sum(file.bytes for file in listed),
-                "first_day": str(listed[0].day) if listed else None,
-                "last_day": str(listed[-1].day) if listed else None,
+                "rows": sum(file.rows for file in found),
+                "files": len(found),
+                "bytes": sum(file.bytes for file in found),
+                "first_day": str(found[0].day) if found else None,
+                "last_day": str(found[-1].day) if found else None,
                 "snapshot": asked.snapshots.get(table),
             }
-        )
-    if session.as_json:
-        print_json({"batch": asked.number, "tables": found})
+            for table, found in listed.items()
+        ]
+        print_json({"batch": asked.number, "tables": told})
         return
     cells = [
         (
-            one["table"],
-            f"{one['rows']:,}",
-            f"{one['files']:,}",
-            f"{one['bytes'] / 1e6:,.1f}",
-            one["first_day"] or "-",
-            one["last_day"] or "-",
+            table,
+            f"{sum(file.rows for file in found):,}",
+            f"{len(found):,}",
+            f"{sum(file.bytes for file in found) / 1e6:,.1f}",
+            str(found[0].day) if found else "-",
+            str(found[-1].day) if found else "-",
         )
-        for one in found
+        for table, found in listed.items()
     ]
     print_table(("table", "rows", "files", "MB", "first day", "last day"), cells)
     say(f"batch {asked.number}; staged-rollout lake files TABLE lists the Parquet files")
