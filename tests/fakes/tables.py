@@ -44,6 +44,12 @@ PARAMETERS = {
     "segment": "plan",
     "day": T0.date(),
     "settled": T0.date(),
+    "reason": "",
+    "verdict": "late",
+    "source": "s",
+    "kind": "predictions",
+    "first_line": 1,
+    "last_line": 10,
 }
 
 
