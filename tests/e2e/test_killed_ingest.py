@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +13,6 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import duckdb
-import pytest
 
 from staged_rollout.adapters.lake_iceberg import IcebergLake
 from staged_rollout.records.tables import TABLES
@@ -20,8 +21,8 @@ from staged_rollout.spec.home import Home
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ROUNDS = 30
 
-# Imports first, so that a kill falls into the work, and ingests in small batches.
-INGEST = """
+# Imports once, and forks a child for each number of lines per batch that it is told; nothing has begun a thread by then.
+NURSERY = """
 import os, sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,9 +38,39 @@ class Clock:
     def wall(self): return 0.0
 
 home = Home(Path(sys.argv[1]))
-report = ingest(logs=LogFolder(home), lake=IcebergLake(home), clock=Clock(), rows_per_batch=int(sys.argv[2]))
-print(report.batch, report.lines, flush=True)
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        report = ingest(logs=LogFolder(home), lake=IcebergLake(home), clock=Clock(), rows_per_batch=int(line))
+        print(report.lines, flush=True)
+        os._exit(0)
+    print(child, flush=True)
+    print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+
+
+class Nursery:
+    """A process that ingests in children."""
+
+    def __init__(self, home):
+        command = [sys.executable, "-c", NURSERY, str(home.root)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def begin(self, rows_per_batch):
+        """Begin to ingest; the child's process id."""
+        print(rows_per_batch, file=self.process.stdin, flush=True)
+        return int(self.process.stdout.readline())
+
+    def end(self):
+        """Wait for the child: its exit code (minus the signal that killed it), and the lines that it read."""
+        read = None
+        while not (line := self.process.stdout.readline()).startswith("ended"):
+            assert line, "the nursery died"
+            read = int(line)
+        return int(line.split()[1]), read
+
+    def close(self):
+        self.process.communicate()
 
 
 def write_round(home, number, lines=120):
@@ -64,11 +95,6 @@ def write_round(home, number, lines=120):
     with (home.root / folders[0] / "router.jsonl").open("a", encoding="utf-8") as stream:
         stream.write("".join(f"{line}\n" for line in log))
     (home.root / folders[1] / f"{number}.jsonl").write_text("".join(f"{line}\n" for line in events), encoding="utf-8")
-
-
-def started(home, rows_per_batch=40):
-    command = [sys.executable, "-c", INGEST, str(home.root), str(rows_per_batch)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def check(home):
@@ -113,26 +139,25 @@ def _date(text):
     return datetime.fromisoformat(text).date()
 
 
-@pytest.mark.slow
 def test_killed_thirty_times_at_random_moments_the_books_balance(tmp_path):
     """The law: whenever the process dies, and however often, each line of each file is counted once."""
-    home, chance, killed, longest = Home(tmp_path), random.Random(11), 0, 0.0
+    home, chance, codes = Home(tmp_path), random.Random(11), []
+    nursery, longest = Nursery(home), 0.0
     for number in range(ROUNDS):
         write_round(home, number)
-        with started(home) as process:
-            # The first runs to its end, and tells how long one takes on this machine.
-            began = time.monotonic()
-            try:
-                process.wait(timeout=chance.uniform(0.3, 1.1) * longest if longest else None)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                killed += 1
-            process.communicate()
-            longest = longest or time.monotonic() - began
-    assert killed >= ROUNDS // 3
-    with started(home) as process:
-        out, err = process.communicate()
-    assert 0 == process.returncode, (out, err)
+        began = time.monotonic()
+        child = nursery.begin(200)
+        # The first runs to its end, and tells how long one takes on this machine.
+        if longest:
+            time.sleep(chance.uniform(0, 1.2) * longest)
+            os.kill(child, signal.SIGKILL)  # not yet waited for: the id is still the child's
+        codes.append(nursery.end()[0])
+        longest = longest or time.monotonic() - began
+    assert {0, -signal.SIGKILL} >= set(codes)
+    assert codes.count(-signal.SIGKILL) >= ROUNDS // 3
+    nursery.begin(200)
+    assert 0 == nursery.end()[0]
+    nursery.close()
 
     check(home)
 
@@ -142,11 +167,16 @@ def test_three_at_once_take_turns(tmp_path):
     home = Home(tmp_path)
     for number in range(3):
         write_round(home, number)
-    three = [started(home, 10**6) for _ in range(3)]
-    answers = [process.communicate(timeout=120) for process in three]
+    three = [Nursery(home) for _ in range(3)]
+    for nursery in three:
+        nursery.begin(10**6)
+    answers = [nursery.end() for nursery in three]
+    for nursery in three:
+        nursery.close()
 
-    assert [0, 0, 0] == [process.returncode for process in three], answers
-    lines = sorted(int(out.split()[1]) for out, _ in answers)
-    assert lines[:2] == [0, 0]
-    assert lines[2] == sum(each.lines for each in IcebergLake(home).books())
+    assert [0, 0, 0] == [code for code, _ in answers]
+    lake = IcebergLake(home)
+    assert [0, 0, sum(each.lines for each in lake.books())] == sorted(lines for _, lines in answers)
+    assert 1 == lake.head().number
+    lake.close()
     check(home)

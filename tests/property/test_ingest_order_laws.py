@@ -128,7 +128,7 @@ def test_any_split_and_any_order_gives_the_same_tables(
     """The law: files, blocks, batches, runs and order change neither a table nor a total of the books."""
     whole = ingested(lines, files=1, runs=1, rows_per_batch=10**6, block_bytes=1 << 20)
     shuffled = random.Random(chance.random()).sample(lines, len(lines))
-    options = {"files": files, "runs": runs, "rows_per_batch": rows_per_batch, "block_bytes": block_bytes}
+    options = {"files": files, "runs": runs, "rows_per_batch": rows, "block_bytes": block_bytes}
 
     assert whole == ingested(shuffled, **options, backfill=backfill)
 
