@@ -21,8 +21,14 @@ BYTES_HELD = 96 << 20
 OPEN_FILES = 48
 """Files that are open at once; a batch that spans more event dates closes the one that was written longest ago."""
 
-_PLAIN = frozenset({"request_id", "event_id", "inference_id", "timestamp", "line", "offset", "raw", "latency_ms"})
-"""Columns whose values hardly repeat: a dictionary of them would be built to be thrown away."""
+_REPEATED = frozenset(
+    {"endpoint", "rollout", "assigned_variant", "variant", "fallback", "epoch", "model_version", "status", "event_date"}
+    | {"source", "kind", "verdict", "reason", "name", "measures", "shadow_variant", "at"}
+)
+"""Columns whose values repeat; a dictionary of the others would be built to be thrown away."""
+
+_ASCENDING = ("timestamp", "line", "offset")
+"""Columns whose values grow from row to row: their differences are a few bits."""
 
 _EPOCH = date(1970, 1, 1).toordinal()
 
@@ -148,9 +154,14 @@ class PartitionFiles:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self._batch:08d}-{uuid.uuid4().hex}.parquet"
         self._note(path)
-        columns = [column.name for column in TABLES[table] if column.name not in _PLAIN]
+        names = [column.name for column in TABLES[table]]
         writer = pq.ParquetWriter(
-            path, self._schema(table), compression="zstd", compression_level=1, use_dictionary=columns
+            path,
+            self._schema(table),
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=[name for name in names if name in _REPEATED],
+            column_encoding={name: "DELTA_BINARY_PACKED" for name in _ASCENDING if name in names},
         )
         return _Writing(str(path), writer)
 

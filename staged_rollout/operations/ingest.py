@@ -191,8 +191,10 @@ class _Run:
     def _add_lines(self, file: LogFile, reading: Reading) -> None:
         context = file.context(self.writer.pseudonym)
         try:
+            before = reading.lines
             for block in reading.blocks(self._room, lambda rest: _whole(rest, context)):
-                self._builder.add(file, context, block)
+                self._builder.add(file, context, block, reading.lines - before)
+                before = reading.lines
                 self._tell()
                 if self._full():
                     self._builder.claim(file, reading.claim())

@@ -131,15 +131,15 @@ class BatchBuilder:
         """Identities that the batch holds in memory."""
         return self._batch.identities if self._batch else 0
 
-    def add(self, file: LogFile, context: LineContext, block: LineBlock) -> None:
+    def add(self, file: LogFile, context: LineContext, block: LineBlock, lines: int) -> None:
         """Take a block of lines; it is judged now or with those that follow.
 
         Args:
             file: Where it lies.
             context: What the file says of its lines.
             block: The lines.
+            lines: How many there are.
         """
-        lines = 1 if block.cut else block.content.count(b"\n") + (not block.content.endswith(b"\n"))
         self.lines += lines
         self.bytes += block.size
         self._count(file, lines=lines, bytes=block.size)

@@ -68,6 +68,11 @@ class Reading:
 
         return self._lines.blocks(room, taken)
 
+    @property
+    def lines(self) -> int:
+        """Lines of the file so far: those claimed before, and those of the blocks given."""
+        return self._lines.lines
+
     def claim(self) -> SourceClaim | None:
         """The range of the lines given since the last claim, or None when there are none."""
         begin, end, lines, digest = self._lines.cut()
