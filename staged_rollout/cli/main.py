@@ -17,6 +17,7 @@ from staged_rollout.cli import (
     doctor,
     files,
     ingest,
+    lake,
     quarantine,
     reading,
     report,
@@ -80,7 +81,7 @@ def everywhere(
     context.obj = Settings(environment, home, configs, as_json, debug)
 
 
-for module in (reading, report, doctor, acts, files, work, ingest, quarantine, designs, sample_plan, statistics):
+for module in (reading, report, doctor, acts, files, work, ingest, quarantine, lake, designs, sample_plan, statistics):
     module.add_to(app)
 
 
