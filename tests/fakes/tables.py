@@ -45,9 +45,7 @@ PARAMETERS = {
     "day": T0.date(),
     "settled": T0.date(),
     "reason": "",
-    "verdict": "late",
-    "source": "s",
-    "kind": "predictions",
+    "sources": ["s"],
     "first_line": 1,
     "last_line": 10,
 }
