@@ -9,8 +9,9 @@ import numpy as np
 
 from staged_rollout.errors import LineRejectedError
 from staged_rollout.records import fields
-from staged_rollout.records.fast_columns import MAX_NUMBER, NUMBER, bools, few_texts, read_value, where
+from staged_rollout.records.fast_columns import MAX_NUMBER, NUMBER, bools, by_value, few_texts, read_value, where
 from staged_rollout.records.fast_record import FastRecord, FastRows, UnreadableShapeError
+from staged_rollout.records.fast_shape import Choice
 from staged_rollout.records.json_line import rejected
 from staged_rollout.records.parse_captures import payload, prediction_of
 
@@ -96,6 +97,10 @@ def _strings(record: FastRecord, value: Any) -> Any:
     import pyarrow.compute as pc
 
     cells = record.cells(value)
+    if isinstance(cells, Choice):
+        column = by_value(cells, _string, pa.string())
+        record.only(column.proved)
+        return column.values
     texts = raw = cells.texts()
     proved = cells.strings.copy()
     if cells.index.escapes and bools(pc.match_substring(raw, "\\")).any():

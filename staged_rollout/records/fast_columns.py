@@ -16,13 +16,14 @@ import numpy.typing as npt
 from staged_rollout.errors import LineRejectedError
 from staged_rollout.records import fields
 from staged_rollout.records.fast_index import LineIndex, Mask, Positions, slices
+from staged_rollout.records.fast_shape import Choice
 from staged_rollout.records.json_line import json_object
 
 Read = Callable[[Mapping[str, Any], str], Any]
 """One of the functions of `fields`: record and key to value, or LineRejectedError."""
 
-_SAMPLE = 64  # values looked at to tell whether there are few different ones
-_SAMPLE_FEW = 24
+_SAMPLE = 16  # values looked at to tell whether there are few different ones
+_SAMPLE_FEW = 8
 _INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
 NUMBER = (
     r"^(?:0|-?[1-9][0-9]{0,14}"  # an integer that a double holds exactly; -0 is 0 to the strict parser
@@ -93,7 +94,7 @@ class Column:
     proved: Mask
 
 
-def text_column(cells: Cells, *, nullable: bool, integers: bool = False) -> Column:
+def text_column(cells: Cells | Choice, *, nullable: bool, integers: bool = False) -> Column:
     """As `fields.text`, or `fields.text_or_null`.
 
     Args:
@@ -105,7 +106,7 @@ def text_column(cells: Cells, *, nullable: bool, integers: bool = False) -> Colu
     import pyarrow.compute as pc
 
     read = _TEXTS[nullable, integers]
-    if cells.few:
+    if isinstance(cells, Choice) or cells.few:
         return by_value(cells, read, pa.string())
     texts, lengths, first = cells.texts(), cells.ends - cells.begins, cells.index.letters[cells.begins]
     # A first letter of ASCII that is no blank proves that the text is not blank; bytes are no fewer than characters.
@@ -128,22 +129,22 @@ def text_column(cells: Cells, *, nullable: bool, integers: bool = False) -> Colu
     return Column(pc.if_else(pa.array(nulls), None, texts) if nulls.any() else texts, proved)
 
 
-def number_column(cells: Cells, *, nullable: bool) -> Column:
+def number_column(cells: Cells | Choice, *, nullable: bool) -> Column:
     """As `fields.number`, or `fields.number_or_null`."""
     import pyarrow as pa
 
-    if cells.few:
+    if isinstance(cells, Choice) or cells.few:
         return by_value(cells, fields.number_or_null if nullable else fields.number, pa.float64())
     texts = cells.texts()
     good = matches(texts, NUMBER) & ~cells.strings & (cells.ends - cells.begins <= MAX_NUMBER)
     return Column(where(good, texts).cast(pa.float64()), good | cells.nulls() if nullable else good)
 
 
-def integer_column(cells: Cells, *, nullable: bool = False) -> Column:
+def integer_column(cells: Cells | Choice, *, nullable: bool = False) -> Column:
     """As `fields.integer`, or null."""
     import pyarrow as pa
 
-    if cells.few:
+    if isinstance(cells, Choice) or cells.few:
         return by_value(cells, integer_or_null if nullable else fields.integer, pa.int64())
     texts = cells.texts()
     good = matches(texts, _INTEGER) & ~cells.strings
@@ -159,7 +160,7 @@ def integer_or_null(record: Mapping[str, Any], key: str) -> int | None:
     return None if fields.present(record, key) is None else fields.integer(record, key)
 
 
-def flag_column(cells: Cells) -> Column:
+def flag_column(cells: Cells | Choice) -> Column:
     """As `fields.flag`."""
     import pyarrow as pa
 
@@ -177,16 +178,14 @@ def hashed_column(texts: Any, pseudonym: Callable[[str], str]) -> Any:
 
     encoded = texts.dictionary_encode()
     known = _PSEUDONYMS.of(pseudonym)
-    hashes = []
-    for unit in encoded.dictionary.to_pylist():
-        found = known.get(unit)
-        if found is None:
-            found = known[unit] = pseudonym(unit)
-        hashes.append(found)
+    units = encoded.dictionary.to_pylist()
+    hashes = list(map(known.get, units))
+    for place in (place for place, found in enumerate(hashes) if found is None):
+        hashes[place] = known[units[place]] = pseudonym(units[place])
     return pa.array(hashes, pa.string()).take(encoded.indices)
 
 
-def by_value(cells: Cells, read: Read, kind: Any) -> Column:
+def by_value(cells: Cells | Choice, read: Read, kind: Any) -> Column:
     """Each different value read once, strictly.
 
     Args:
@@ -196,17 +195,20 @@ def by_value(cells: Cells, read: Read, kind: Any) -> Column:
     """
     import pyarrow as pa
 
-    encoded = _keys(cells).dictionary_encode()
-    found = [_value_kept(read, _key_text(key)) for key in encoded.dictionary.to_pylist()]
-    codes = encoded.indices
+    if isinstance(cells, Choice):
+        codes, texts = pa.array(cells.codes), list(cells.texts)
+    else:
+        encoded = _keys(cells).dictionary_encode()
+        codes, texts = encoded.indices, [_key_text(key) for key in encoded.dictionary.to_pylist()]
+    found = [_value_kept(read, text) for text in texts]
     values = pa.array([value for _, value in found], kind).take(codes)
     if all(good for good, _ in found):
-        return Column(values, np.ones(len(cells), np.bool_))
+        return Column(values, np.ones(len(codes), np.bool_))
     return Column(values, np.array([good for good, _ in found], np.bool_)[codes.to_numpy()])
 
 
 def _few(values: list[Any]) -> bool:
-    return len(set(values)) <= min(_SAMPLE_FEW, max(len(values) // 2, 4))
+    return len(set(values)) <= _SAMPLE_FEW
 
 
 def _keys(cells: Cells) -> Any:

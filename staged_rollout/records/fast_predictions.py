@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from staged_rollout.records.fast_columns import bools
 from staged_rollout.records.fast_fields import FastFields
 from staged_rollout.records.fast_record import FastRecord, FastRows, UnreadableShapeError

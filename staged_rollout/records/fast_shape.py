@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from staged_rollout.records.fast_index import PAD_BYTES, LineIndex, Mask, Positions
 
@@ -30,6 +31,23 @@ _MARKED = re.compile(r'"\\u0001(\d+)"')
 
 
 @dataclass(frozen=True)
+class Run:
+    """Values side by side that few texts are expected for: all of them are proved by one comparison.
+
+    Attributes:
+        first: The first value's number in the shape.
+        last: The last value's number.
+        texts: What lines read from the first value to the last one, with the literals between.
+        values: For each of these values what it is in each of the texts, as JSON.
+    """
+
+    first: int
+    last: int
+    texts: tuple[bytes, ...]
+    values: tuple[tuple[bytes, ...], ...]
+
+
+@dataclass(frozen=True)
 class Shape:
     """The text around a line's values.
 
@@ -37,11 +55,13 @@ class Shape:
         literals: What lies before each value and after the last one; one more than values.
         paths: Each value's place.
         whole: Whether the last value is an object taken as one, whatever lies in it.
+        runs: Values side by side that few texts are expected for, in order.
     """
 
     literals: tuple[bytes, ...]
     paths: tuple[Path, ...]
     whole: bool = False
+    runs: tuple[Run, ...] = ()
 
     def skeleton(self) -> dict[str, Any]:
         """The object that a line is, with a `Slot` for each value."""
@@ -80,20 +100,44 @@ def slots_of(value: Any) -> set[int]:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where one value lies in each line; nothing is known of what it says.
+
+    Attributes:
+        begins: Its first byte, without quotation mark, `int32[lines]`.
+        ends: The byte after it, likewise, `int32[lines]`.
+        strings: Whether it is a string, `bool[lines]`.
+    """
+
+    begins: Positions
+    ends: Positions
+    strings: Mask
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One value of each line, where it is one of a few.
+
+    Attributes:
+        codes: Which of them, `int8[lines]`.
+        texts: They, as JSON.
+    """
+
+    codes: npt.NDArray[np.int8]
+    texts: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
 class Slots:
-    """The values of lines that have a shape, as places in the block; nothing is known of what a value says.
+    """The values of lines that have a shape.
 
     Attributes:
         lines: The lines, counted from 0, ascending, `int32[lines]`.
-        begins: For each value of the shape its first byte in each line, without quotation mark, `int32[lines]`.
-        ends: Likewise the byte after it.
-        strings: Likewise whether it is a string.
+        values: For each value of the shape.
     """
 
     lines: Positions
-    begins: tuple[Positions, ...]
-    ends: tuple[Positions, ...]
-    strings: tuple[Mask, ...]
+    values: tuple[Places | Choice, ...]
 
     def only(self, kept: Mask) -> Slots:
         """Some of the lines.
@@ -101,12 +145,7 @@ class Slots:
         Args:
             kept: Which, `bool[lines]`.
         """
-        return Slots(
-            self.lines[kept],
-            tuple(begins[kept] for begins in self.begins),
-            tuple(ends[kept] for ends in self.ends),
-            tuple(strings[kept] for strings in self.strings),
-        )
+        return Slots(self.lines[kept], tuple(_kept(value, kept) for value in self.values))
 
 
 def learn_shape(line: bytes, whole: Path | None = None) -> Shape | None:
@@ -149,42 +188,96 @@ def match_shape(index: LineIndex, shape: Shape, lines: Positions) -> Slots:
         shape: What to look for.
         lines: Which lines to look at, usable ones, ascending.
     """
-    quotes, place = index.quotes, index.first_quotes[lines]
-    at = index.starts[lines]
-    fits = _reads(index, at, shape.literals[0])
-    begins, ends, strings = [], [], []
-    last = len(shape.paths) - 1
-    for number, (literal, after) in enumerate(zip(shape.literals, shape.literals[1:], strict=False)):
-        begin = at + np.int32(len(literal))
-        place = place + np.int32(literal.count(_QUOTE))
-        # Every quotation mark of the literal has been passed: a string begins here or the value has none.
-        string = quotes[place] == begin
-        if number == last and shape.whole:
-            end = at = index.ends[lines] - np.int32(len(after))
-            string = np.zeros(len(lines), np.bool_)
-            fits &= end > begin
+    walk = _Walk(index, shape, lines)
+    runs = {run.first: run for run in shape.runs}
+    number = 0
+    while number < len(shape.paths):
+        if number in runs:
+            walk.pass_run(runs[number])
+            number = runs[number].last + 1
         else:
-            place = place + (string.astype(np.int32) << 1)
+            walk.pass_value(number)
+            number += 1
+    return walk.arrived()
+
+
+class _Walk:
+    """Walks along all lines at once, from literal to literal; `fits` tells which have kept step.
+
+    Every quotation mark is passed exactly once. A line that kept step and passed all of its own has none left over, so
+    that nothing but literals and values lies on it.
+    """
+
+    def __init__(self, index: LineIndex, shape: Shape, lines: Positions) -> None:
+        self._index, self._shape, self._lines = index, shape, lines
+        self._mark = index.first_quotes[lines]  # place in `quotes` of the next mark to be passed
+        self._at = index.starts[lines]  # where the literal before the next value begins
+        self._fits = _reads(index, self._at, shape.literals[0])
+        self._values: list[Places | Choice] = []
+
+    def pass_value(self, number: int) -> None:
+        """Pass a value and look at the literal after it."""
+        index, quotes, ends = self._index, self._index.quotes, self._index.ends
+        after = self._shape.literals[number + 1]
+        begin = self._pass_literal(number)
+        if self._shape.whole and number == len(self._shape.paths) - 1:
+            string = np.zeros(len(self._lines), np.bool_)
+            end = self._at = ends[self._lines] - np.int32(len(after))
+            self._fits &= end > begin
+        else:
+            # Every mark of the literal has been passed: a string begins here, or the value has none.
+            string = quotes[self._mark] == begin
+            self._mark = self._mark + (string.astype(np.int32) << 1)
             head = after.find(_QUOTE)
-            if head >= 0:
-                at = quotes[place] - np.int32(head)
-            else:
-                at = index.ends[lines] - np.int32(len(after))
-            end = at - string
+            next_mark = quotes[self._mark] if head >= 0 else ends[self._lines]
+            self._at = next_mark - np.int32(head if head >= 0 else len(after))
+            end = self._at - string
             begin += string
             # The string's closing mark is the last one passed, and nothing lies between it and the next literal.
-            fits &= np.where(string, quotes[place - 1] == end, end > begin)
-        fits &= _reads(index, at, after)
-        begins.append(begin)
-        ends.append(end)
-        strings.append(string)
-    place = place + np.int32(shape.literals[-1].count(_QUOTE))
-    fits &= at + np.int32(len(shape.literals[-1])) == index.ends[lines]
-    if not shape.whole:
-        # No mark of the line was left out, so that none of another line was taken.
-        fits &= place == index.first_quotes[lines + 1]
-    found = Slots(lines, tuple(begins), tuple(ends), tuple(strings))
-    return found if fits.all() else found.only(fits)
+            self._fits &= np.where(string, quotes[self._mark - 1] == end, end > begin)
+        self._fits &= _reads(index, self._at, after)
+        self._values.append(Places(begin, end, string))
+
+    def pass_run(self, run: Run) -> None:
+        """Pass several values that read like one of a few texts, and the literal after them."""
+        begin = self._pass_literal(run.first)
+        after = self._shape.literals[run.last + 1]
+        codes = np.full(len(self._lines), -1, np.int8)
+        left = np.flatnonzero(self._fits)
+        for code, text in enumerate(run.texts):
+            same = _reads(self._index, begin[left], text + after)
+            codes[left[same]] = code
+            left = left[~same]
+            if not len(left):
+                break
+        self._fits &= codes >= 0
+        self._at = begin + np.array([len(text) for text in run.texts], np.int32)[codes]
+        self._mark = self._mark + np.array([text.count(_QUOTE) for text in run.texts], np.int32)[codes]
+        self._values += [Choice(codes, texts) for texts in run.values]
+
+    def arrived(self) -> Slots:
+        """The lines that have the shape from begin to end."""
+        last = self._shape.literals[-1]
+        self._fits &= self._at + np.int32(len(last)) == self._index.ends[self._lines]
+        if not self._shape.whole:
+            # No mark of the line was left out, so that none of another line was taken.
+            marks = self._mark + np.int32(last.count(_QUOTE))
+            self._fits &= marks == self._index.first_quotes[self._lines + 1]
+        found = Slots(self._lines, tuple(self._values))
+        return found if self._fits.all() else found.only(self._fits)
+
+    def _pass_literal(self, number: int) -> Positions:
+        """Where the value after a literal begins."""
+        literal = self._shape.literals[number]
+        self._mark = self._mark + np.int32(literal.count(_QUOTE))
+        begin: Positions = self._at + np.int32(len(literal))
+        return begin
+
+
+def _kept(value: Places | Choice, kept: Mask) -> Places | Choice:
+    if isinstance(value, Choice):
+        return Choice(value.codes[kept], value.texts)
+    return Places(value.begins[kept], value.ends[kept], value.strings[kept])
 
 
 def _reads(index: LineIndex, at: Positions, literal: bytes) -> Mask:
