@@ -73,7 +73,7 @@ def _payload(record: FastRecord, capture: Mapping[str, Any], side: str) -> Any:
     if not isinstance(part, Mapping):
         raise UnreadableShapeError
     data = _strings(record, part.get("data"))
-    base64 = bools(pc.fill_null(pc.equal(record.text(part.get("encoding")), "BASE64"), False))
+    base64 = bools(pc.equal(record.text(part.get("encoding")), "BASE64"))
     if not base64.any():
         return data
     decoded = [_decoded(text, side) for text in data.filter(pa.array(base64)).to_pylist()]
@@ -136,7 +136,7 @@ def _predictions(outputs: Any) -> Any:
     numbers = pc.replace_substring_regex(outputs, _JSON_ANSWER, r"\1")
     numbers = pc.replace_substring_regex(numbers, _AFTER_FIRST, "")
     short = pc.less_equal(pc.binary_length(numbers), MAX_NUMBER)
-    plain = bools(pc.fill_null(pc.and_(pc.match_substring_regex(numbers, NUMBER), short), False))
+    plain = bools(pc.and_(pc.match_substring_regex(numbers, NUMBER), short))
     values = where(plain, numbers).cast(pa.float64())
     others = ~plain & bools(outputs.is_valid())
     if not others.any():

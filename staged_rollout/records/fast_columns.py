@@ -24,6 +24,7 @@ Read = Callable[[Mapping[str, Any], str], Any]
 
 _SAMPLE = 16  # values looked at to tell whether there are few different ones
 _SAMPLE_FEW = 8
+_NULL = np.uint64(int.from_bytes(b"null", "little"))
 _INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
 NUMBER = (
     r"^(?:0|-?[1-9][0-9]{0,14}"  # an integer that a double holds exactly; -0 is 0 to the strict parser
@@ -70,10 +71,11 @@ class Cells:
 
     def nulls(self) -> Mask:
         """Which are null."""
-        four = (self.ends - self.begins == 4) & ~self.strings
+        four: Mask = (self.ends - self.begins == 4) & ~self.strings
         if not four.any():
             return four
-        return four & ((self.index.words[self.begins] & np.uint64(0xFFFFFFFF)) == np.uint64(0x6C6C756E))  # null
+        found: Mask = four & ((self.index.words[self.begins] & np.uint64(0xFFFFFFFF)) == _NULL)
+        return found
 
     @property
     def few(self) -> bool:
@@ -286,7 +288,10 @@ def matches(texts: Any, pattern: str) -> Mask:
 
 
 def bools(values: Any) -> Mask:
-    """A pyarrow BooleanArray without nulls as a mask."""
+    """A pyarrow BooleanArray as a mask; null is false."""
+    import pyarrow.compute as pc
+
+    values = pc.fill_null(values, fill_value=False) if values.null_count else values
     found: Mask = values.to_numpy(zero_copy_only=False)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -102,7 +102,7 @@ def _hour(hour: bytes, zone: bytes) -> int | None:
         moment = fields.timestamp({"x": text}, "x")
     except (UnicodeDecodeError, LineRejectedError):
         return None
-    if moment.year == datetime.max.year:
+    if moment.year == MAXYEAR:
         return None  # its last minutes might lie beyond what there is
     whole = moment - _EPOCH
     return (whole.days * 86_400 + whole.seconds) * 1_000_000

@@ -69,7 +69,8 @@ class Shape:
             literal + (b'"%s%d"' % (_MARK_ESCAPED, number) if number < len(self.paths) else b"")
             for number, literal in enumerate(self.literals)
         )
-        return _with_slots(json.loads(text))
+        found: dict[str, Any] = _with_slots(json.loads(text))
+        return found
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,8 @@ def match_shape(index: LineIndex, shape: Shape, lines: Positions) -> Slots:
         else:
             walk.pass_value(number)
             number += 1
+        if walk.lost:
+            return Slots(lines[:0], ())
     return walk.arrived()
 
 
@@ -214,6 +217,11 @@ class _Walk:
         self._at = index.starts[lines]  # where the literal before the next value begins
         self._fits = _reads(index, self._at, shape.literals[0])
         self._values: list[Places | Choice] = []
+
+    @property
+    def lost(self) -> bool:
+        """Whether no line has kept step."""
+        return not self._fits.any()
 
     def pass_value(self, number: int) -> None:
         """Pass a value and look at the literal after it."""
@@ -319,9 +327,7 @@ def _values(line: bytes, whole: Path | None) -> list[tuple[Path, int, int]]:
             container, is_object = stack[-1]
             key_next = is_object
             if not is_object:
-                place = path[-1]
-                assert isinstance(place, int)
-                path = (*container, place + 1)
+                path = (*container, int(path[-1]) + 1)
         elif text == b":":
             continue
         elif key_next:
