@@ -10,8 +10,8 @@ import numpy as np
 from staged_rollout.errors import LineRejectedError
 from staged_rollout.records import fields
 from staged_rollout.records.fast_columns import MAX_NUMBER, NUMBER, bools, by_value, few_texts, read_value, where
+from staged_rollout.records.fast_match import Choice
 from staged_rollout.records.fast_record import FastRecord, FastRows, UnreadableShapeError
-from staged_rollout.records.fast_shape import Choice
 from staged_rollout.records.json_line import rejected
 from staged_rollout.records.parse_captures import payload, prediction_of
 

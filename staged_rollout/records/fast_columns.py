@@ -16,7 +16,7 @@ import numpy.typing as npt
 from staged_rollout.errors import LineRejectedError
 from staged_rollout.records import fields
 from staged_rollout.records.fast_index import LineIndex, Mask, Positions, slices
-from staged_rollout.records.fast_shape import Choice
+from staged_rollout.records.fast_match import Choice
 from staged_rollout.records.json_line import json_object
 
 Read = Callable[[Mapping[str, Any], str], Any]
@@ -169,24 +169,6 @@ def flag_column(cells: Cells | Choice) -> Column:
     return by_value(cells, fields.flag, pa.bool_())
 
 
-def hashed_column(texts: Any, pseudonym: Callable[[str], str]) -> Any:
-    """Keyed hashes of unit ids; each unit is hashed once, and remembered for the next blocks.
-
-    Args:
-        texts: A pyarrow Array of texts; null stays null.
-        pseudonym: Keyed hash of a unit id.
-    """
-    import pyarrow as pa
-
-    encoded = texts.dictionary_encode()
-    known = _PSEUDONYMS.of(pseudonym)
-    units = encoded.dictionary.to_pylist()
-    hashes = list(map(known.get, units))
-    for place in (place for place, found in enumerate(hashes) if found is None):
-        hashes[place] = known[units[place]] = pseudonym(units[place])
-    return pa.array(hashes, pa.string()).take(encoded.indices)
-
-
 def by_value(cells: Cells | Choice, read: Read, kind: Any) -> Column:
     """Each different value read once, strictly.
 
@@ -310,22 +292,3 @@ def where(kept: Mask, texts: Any) -> Any:
 
 
 _MASKS: npt.NDArray[np.uint64] = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
-
-
-class _Pseudonyms:
-    """Hashes of the units seen lately, under one key; bounded, and empty again for another key."""
-
-    LIMIT = 1 << 18
-
-    def __init__(self) -> None:
-        self._pseudonym: Callable[[str], str] | None = None
-        self._known: dict[str, str] = {}
-
-    def of(self, pseudonym: Callable[[str], str]) -> dict[str, str]:
-        """What is known under this key, to be looked up and added to."""
-        if self._pseudonym != pseudonym or len(self._known) > self.LIMIT:
-            self._pseudonym, self._known = pseudonym, {}
-        return self._known
-
-
-_PSEUDONYMS = _Pseudonyms()

@@ -10,7 +10,8 @@ import numpy as np
 
 from staged_rollout.errors import LineRejectedError
 from staged_rollout.records.fast_columns import Cells, Column, bools, by_value, matches, read_value
-from staged_rollout.records.fast_shape import Choice, Slot
+from staged_rollout.records.fast_match import Choice
+from staged_rollout.records.fast_shape import Slot
 from staged_rollout.records.json_line import json_object, rejected
 
 _MAX_BRACKETS = 16

@@ -13,11 +13,12 @@ from staged_rollout.errors import LineRejectedError
 from staged_rollout.records.blocks import LineContext, LineKind
 from staged_rollout.records.fast_captures import capture_rows
 from staged_rollout.records.fast_index import LineIndex, Mask, Positions
+from staged_rollout.records.fast_match import Slots, match_shape
 from staged_rollout.records.fast_outcomes import outcome_rows
 from staged_rollout.records.fast_predictions import prediction_rows
 from staged_rollout.records.fast_record import FastRecord, FastRows, UnreadableShapeError
 from staged_rollout.records.fast_runs import with_runs
-from staged_rollout.records.fast_shape import Path, Shape, Slots, learn_shape, match_shape
+from staged_rollout.records.fast_shape import Path, Shape, learn_shape
 from staged_rollout.records.json_line import json_object, stripped
 from staged_rollout.records.parse import parse_line
 from staged_rollout.records.row import identity

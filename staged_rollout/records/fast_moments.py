@@ -13,7 +13,7 @@ from staged_rollout.errors import LineRejectedError
 from staged_rollout.records import fields
 from staged_rollout.records.fast_columns import Cells, Column, by_value
 from staged_rollout.records.fast_index import LineIndex, Mask, Positions
-from staged_rollout.records.fast_shape import Choice
+from staged_rollout.records.fast_match import Choice
 
 _HOUR_BYTES = 13  # 2026-02-14T17
 _SECONDS_END = 19  # 2026-02-14T17:25:49

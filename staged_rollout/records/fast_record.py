@@ -13,15 +13,16 @@ from staged_rollout.records.fast_columns import (
     Cells,
     Column,
     flag_column,
-    hashed_column,
     integer_column,
     number_column,
     text_column,
 )
 from staged_rollout.records.fast_index import LineIndex, Mask
 from staged_rollout.records.fast_json import joined_column, json_column, object_column
+from staged_rollout.records.fast_match import Choice, Slots
 from staged_rollout.records.fast_moments import moment_column
-from staged_rollout.records.fast_shape import Choice, Shape, Slot, Slots, compact_parts, slots_of
+from staged_rollout.records.fast_shape import Shape, Slot, compact_parts, slots_of
+from staged_rollout.records.fast_units import hashed_column
 
 
 class UnreadableShapeError(Exception):

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from staged_rollout.records.fast_index import LineIndex
-from staged_rollout.records.fast_shape import Places, Run, Shape, Slots
+from staged_rollout.records.fast_match import Places, Slots
+from staged_rollout.records.fast_shape import Run, Shape
 
 _SAMPLE = 96  # lines looked at
 _MOST = 8  # texts of a run; each costs a comparison

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fakes.strict_blocks import block_of, exact, in_block, strictly
 
 from staged_rollout.records import block_parser, fast_lines
 from staged_rollout.records.blocks import FieldMap, LineContext
 from staged_rollout.records.units import unit_hash
+from tests.fakes.strict_blocks import block_of, exact, in_block, strictly
 
 PSEUDONYM = partial(unit_hash, b"k" * 32)
 FIELDS = FieldMap(theirs={"unit_id": "user.id", "latency_ms": "took?", "status": None}, measures={"spent": "m"})
@@ -195,7 +196,7 @@ def test_any_split_into_blocks_gives_the_same(log, data):
     ends = [place + 1 for place, letter in enumerate(content) if letter == 10]
     cuts = sorted(data.draw(st.sets(st.sampled_from(ends))) | {0, len(content)})
     rows, rejects, blank, number = [], [], 0, 3
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in pairwise(cuts):
         part = exact(in_block(block_of(content[begin:end], number, 11 + begin), CONTEXTS[kind]))
         rows, rejects, blank, number = rows + part[0], rejects + part[1], blank + part[2], number + part[3]
 

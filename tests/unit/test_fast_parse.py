@@ -6,12 +6,12 @@ import json
 from functools import partial
 
 import pytest
-from tests.fakes.strict_blocks import block_of, exact, in_block, strictly
 
 from staged_rollout.records import block_parser
 from staged_rollout.records.block_parser import parse_block
 from staged_rollout.records.blocks import FieldMap, LineBlock, LineContext
 from staged_rollout.records.units import unit_hash
+from tests.fakes.strict_blocks import block_of, exact, in_block, strictly
 
 PSEUDONYM = partial(unit_hash, b"k" * 32)
 FLAT = LineContext("predictions", "churn", PSEUDONYM)
@@ -373,7 +373,7 @@ def test_other_kinds_are_read_strictly(kind):
     ],
 )
 def test_good_lines_take_the_fast_path(monkeypatch, context, content):
-    """The law: the strict parser sees hardly a line of what a serializer writes, so that speed is not lost unnoticed."""
+    """The law: of what a serializer writes the strict parser sees hardly a line: speed is not lost unnoticed."""
     seen = []
     strict = block_parser.parse_line
     monkeypatch.setattr(block_parser, "parse_line", lambda *given: seen.append(given) or strict(*given))
