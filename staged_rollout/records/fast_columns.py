@@ -24,6 +24,7 @@ Read = Callable[[Mapping[str, Any], str], Any]
 
 _SAMPLE = 16  # values looked at to tell whether there are few different ones
 _SAMPLE_FEW = 8
+_SHORT, _SAMPLE_SHORT = 6, 256
 _NULL = np.uint64(int.from_bytes(b"null", "little"))
 _INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
 NUMBER = (
@@ -79,7 +80,11 @@ class Cells:
 
     @property
     def few(self) -> bool:
-        """Whether there seem to be few different values."""
+        """Whether there seem to be few different values; short ones are compared so fast that more count as few."""
+        shown = slice(0, _SAMPLE_SHORT)
+        if int((self.ends[shown] - self.begins[shown]).max(initial=0)) <= _SHORT:
+            words = self.index.words[self.begins[shown]] & _MASKS[self.ends[shown] - self.begins[shown]]
+            return len(set(words.tolist())) <= _SAMPLE_SHORT // 2
         return _few([self.json(number) for number in range(min(len(self), _SAMPLE))])
 
 
