@@ -16,7 +16,7 @@ from staged_rollout.evidence import (
     VariantTraffic,
     sealed,
 )
-from staged_rollout.operations import look_guardrails, look_integrity, look_success
+from staged_rollout.operations import look_guardrails, look_integrity, look_segments, look_success
 from staged_rollout.operations.journal import load, write
 from staged_rollout.operations.reconcile import assignment_target, endpoint_target
 from staged_rollout.operations.reestimate import due_reestimation, reestimation
@@ -80,7 +80,7 @@ def _evidence(window: Window, planned: PlannedLook | None, now: datetime) -> Evi
         health=_health(window, now),
         platform=_platform(window),
         bake=look_success.bake(window) if exposed and state.state is State.BAKING else None,
-        segments=look_success.segments(window) if planned is not None else (),
+        segments=look_segments.segments(window) if planned is not None else (),
         freeze=_freeze(spec, now),
         spent_usd=_spent(state, now),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from staged_rollout.spec import kinds
@@ -36,7 +37,7 @@ def read_metrics(node: Node, refuse: Refuse) -> dict[str, Metric]:
     found: dict[str, Metric] = {}
     for name, line, child in node.entries:
         try:
-            _NAME.read(Scalar(line, name, "text"))
+            _NAME.read(Scalar(line=line, text=name, kind="text"))
         except GrammarError as error:
             refuse(name, line, error)
             continue
@@ -56,10 +57,8 @@ def _read_metric(name: str, line: int, node: Mapping, refuse: Refuse) -> Metric 
     for key, at, child in node.entries:
         lines[key] = at
         try:
-            if key not in _READERS:
-                problem, accepts = unknown_key(key, tuple(_READERS))
-                raise GrammarError(key, problem, accepts)
-            values[key] = _READERS[key](child)
+            reader: Callable[[Node], Any] = _READERS.get(key, partial(_unknown, key))
+            values[key] = reader(child)
         except GrammarError as error:
             refuse(f"{name}.{key}", at, error)
             sound = False
@@ -70,6 +69,10 @@ def _read_metric(name: str, line: int, node: Mapping, refuse: Refuse) -> Metric 
         shown = str(values[key]) if key in values else ""
         refuse(f"{name}.{key}", lines.get(key, line), GrammarError(shown, problem, accepts))
     return None if problems else Metric(**values)
+
+
+def _unknown(key: str, _: Node) -> Any:
+    raise GrammarError(key, *unknown_key(key, tuple(_READERS)))
 
 
 def _condition(node: Node) -> str:
