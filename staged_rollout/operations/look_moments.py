@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from staged_rollout.errors import QuantisationError
 from staged_rollout.spec.metric import Metric
 from staged_rollout.spec.metric_grammar import parse_condition
-from staged_rollout.stats import Difference, Moments, RatioMoments, difference, quantise, ratio_difference
+from staged_rollout.stats import (
+    Difference,
+    Moments,
+    RatioMoments,
+    difference,
+    quantise,
+    ratio_difference,
+    ratio_unit_sd,
+)
 from staged_rollout.stats.moments import exact
 
 
@@ -30,7 +39,7 @@ class MetricSums:
     n: int = 0
     holds: int = 0
     capped: int = 0
-    moments: RatioMoments = RatioMoments()
+    moments: RatioMoments = field(default_factory=RatioMoments)
 
     @classmethod
     def from_rows(cls, metric: Metric, name: str, rows: Iterable[Mapping[str, Any]]) -> MetricSums:
@@ -77,11 +86,11 @@ class MetricSums:
 def query_parameters(metric: Metric) -> dict[str, Any]:
     """What binds the statements unit_totals, moments, baseline_moments and segment_moments to a metric."""
     condition = None if metric.rate is None else parse_condition(metric.rate)
-    field, *more = metric.fields
+    first, *more = metric.fields
     divisor = more[0] if more else None
     return {
-        "field": field.kind,
-        "field_key": field.key,
+        "field": first.kind,
+        "field_key": first.key,
         "divisor": divisor.kind if divisor else None,
         "divisor_key": divisor.key if divisor else None,
         "operator": condition.operator if condition else None,
@@ -107,6 +116,18 @@ def value_of(metric: Metric, sums: MetricSums) -> float | None:
     if metric.kind == "ratio":
         return sums.moments.sy / sums.moments.sd if sums.moments.sd > 0 else None
     return sums.mean_moments.mean(metric.step) if sums.n else None
+
+
+def unit_sd(metric: Metric, sums: MetricSums) -> float | None:
+    """Standard deviation of one unit's value, in the metric's unit; None with too few units or no variance.
+
+    Source: as `ratio_unit_sd` for a ratio: its variance by the delta method, times the units.
+    """
+    if metric.kind == "ratio":
+        found = ratio_unit_sd(sums.moments)
+        return found[1] if found else None
+    variance = sums.mean_moments.variance(metric.step) if sums.n >= 2 else 0.0
+    return math.sqrt(variance) if variance > 0 else None
 
 
 def harm_moments(metric: Metric, sums: MetricSums, *, better: str) -> RatioMoments:
