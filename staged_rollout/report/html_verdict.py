@@ -108,7 +108,7 @@ def _figures(facts: Facts) -> Html:
     if looks:
         look = looks[-1]
         cards += [
-            ("difference, candidate minus champion", points(look.success.estimate), _repeated(look)),
+            ("difference, candidate minus champion", points(look.success.estimate, look.success.unit), _repeated(look)),
             ("z, in standard errors", score(look.success.z), verdict(look)),
             ("information", share(look.information, 0), "of what the plan asks for at its last look"),
         ]
@@ -128,7 +128,7 @@ def _figures(facts: Facts) -> Html:
 
 def _repeated(look: LookFigures) -> str:
     return (
-        f"repeated interval {interval(look.interval)}"
+        f"repeated interval {interval(look.interval, look.success.unit)}"
         if look.interval
         else one_line(look.insufficient) or "no interval"
     )
