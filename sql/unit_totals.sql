@@ -9,14 +9,27 @@
 -- Columns: unit_id, assigned_variant, exposed_day, features, closed, counted (closed, and not left out), y, d (totals
 --   in steps), holds (1 where the rate's condition held at least once), capped, too_large (1 or 0)
 -- uses: exposures, unit_outcomes, metric_events
-WITH stepped AS (
-  SELECT
-    m.unit_id AS unit_id,
-    m.holds AS holds,
-    CASE WHEN ABS(m.y * $steps) > 1099511627776 OR ABS(m.d * $steps) > 1099511627776 THEN 1 ELSE 0 END AS beyond,
-    CAST(ROUND_EVEN(ROUND(LEAST(GREATEST(m.y * $steps, -2199023255552), 2199023255552), 6), 0) AS HUGEINT) AS y,
-    CAST(ROUND_EVEN(ROUND(LEAST(GREATEST(m.d * $steps, -2199023255552), 2199023255552), 6), 0) AS HUGEINT) AS d
+WITH scaled AS (
+  SELECT m.unit_id AS unit_id, m.holds AS holds, m.y * $steps AS y, m.d * $steps AS d
   FROM metric_events AS m
+),
+bounded AS (
+  SELECT
+    s.unit_id AS unit_id,
+    s.holds AS holds,
+    CASE WHEN ABS(s.y) > 1099511627776 OR ABS(s.d) > 1099511627776 THEN 1 ELSE 0 END AS beyond,
+    CASE WHEN s.y > 2199023255552 THEN 2199023255552 WHEN s.y < -2199023255552 THEN -2199023255552 ELSE s.y END AS y,
+    CASE WHEN s.d > 2199023255552 THEN 2199023255552 WHEN s.d < -2199023255552 THEN -2199023255552 ELSE s.d END AS d
+  FROM scaled AS s
+),
+stepped AS (
+  SELECT
+    b.unit_id AS unit_id,
+    b.holds AS holds,
+    b.beyond AS beyond,
+    CAST(ROUND_EVEN(ROUND(b.y, 6), 0) AS HUGEINT) AS y,
+    CAST(ROUND_EVEN(ROUND(b.d, 6), 0) AS HUGEINT) AS d
+  FROM bounded AS b
 ),
 summed AS (
   SELECT
