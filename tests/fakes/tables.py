@@ -54,6 +54,13 @@ PARAMETERS = {
     "each": False,
     "cap": None,
     "needed": False,
+    "settled": T0.date(),
+    "reason": "",
+    "verdict": "late",
+    "source": "s",
+    "kind": "predictions",
+    "first_line": 1,
+    "last_line": 10,
 }
 
 
