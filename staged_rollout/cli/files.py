@@ -80,7 +80,8 @@ def explain(session: Session, rollout: FileArgument) -> None:
 
     JSON: {"rollout", "environment", "keys": [{"key", "value", "source", "doc"}], "looks": [{"slot", "after", "kind"}],
     "units": {"needed", "expected", "assumed_rate"}, "cost": {"items", "total_usd", "champion_usd", "extra_usd",
-    "max_usd"}}; after is in seconds from LIVE's begin.
+    "max_usd"}}; after is in seconds from LIVE's begin; of a mean, units
+    has assumed_sd too.
 
     Example: staged-rollout explain churn --environment production
     """
@@ -147,7 +148,7 @@ def _units(spec: RolloutSpec) -> dict[str, float | None]:
     success, live = spec.success, spec.stages.live
     expected = spec.traffic.units_per_day * (live.max / timedelta(days=1))
     if not spec.in_shares:
-        return {"needed": _mean_units(spec), "expected": expected, "assumed_sd": success.sd}
+        return {"needed": _mean_units(spec), "expected": expected, "assumed_rate": None, "assumed_sd": success.sd}
     rate = WORST_RATE if success.baseline is None else success.baseline
     needed = planned_units(
         baseline=rate,
@@ -181,9 +182,8 @@ def _say_units(units: dict[str, float | None]) -> None:
     needed, expected = units["needed"], units["expected"] or 0.0
     if needed is None:
         return
-    at = f"a rate of {units['assumed_rate'] or 0.0:.1%}"
-    if "assumed_sd" in units:
-        at = f"a standard deviation of {units['assumed_sd']:g} a unit"
+    sd = units.get("assumed_sd")
+    at = f"a rate of {units['assumed_rate'] or 0.0:.1%}" if sd is None else f"a standard deviation of {sd:g} a unit"
     say(f"The test needs about {needed:,.0f} units (at {at}); {expected:,.0f} are expected in LIVE.")
 
 

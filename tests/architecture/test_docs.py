@@ -324,7 +324,7 @@ def test_grammar_that_is_shown_is_read():
         "canary step": grammar.parse_canary_step,
         "promote step": grammar.parse_promote_step,
         "looks": grammar.parse_looks,
-        "margin": lambda text: grammar.parse_margin(text, ("absolute", "relative", "ms")),
+        "margin": lambda text: grammar.parse_margin(text, ("absolute", "relative", "ms", "value")),
         "lower limit": lambda text: grammar.parse_threshold(text.strip('"')),
         "what a win does": grammar.parse_win,
         "spending": grammar.parse_spending,

@@ -13,15 +13,18 @@ from typing import Any
 import pytest
 
 from staged_rollout.evidence import BaselineFigures, Evidence, sealed
+from staged_rollout.operations.look import _baseline
 from staged_rollout.operations.look_success import bake, take
 from staged_rollout.operations.plan import freeze_plan
 from staged_rollout.operations.window import Window
 from staged_rollout.policy import decide
 from staged_rollout.ports import Batch
+from staged_rollout.report.html_charts import estimates_chart, rates_chart
 from staged_rollout.report.sections import success as success_section
 from staged_rollout.state import EventType, LookKind, PlannedLook, State, fold, to_payload
 from staged_rollout.stats import score_z
 from tests.fakes import figures
+from tests.fakes.tables import Tables
 
 MEAN = {"mean": "revenue", "resolution": 0.01}
 RATIO = {"ratio": ["revenue", "orders"], "resolution": 0.01}
@@ -214,3 +217,92 @@ def test_the_bake_guards_a_mean(rollouts: Any, churn: dict[str, Any], metric: di
     assert alarm(15.0, 500)
     assert not alarm(20.0, 500)
     assert not alarm(15.0, 50)
+
+
+class Answering:
+    """A lake of hand-made tables: the real statements, run by the real engine."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+
+    def query(self, name: str, parameters: Any, **_: Any) -> list[dict[str, Any]]:
+        return self.tables.ask(name, **parameters)
+
+
+METRICS_OF_ROWS = [
+    (MEAN, {"value": 1.0, "kind": "value"}),
+    (MEAN | {"winsorise": 30.0}, {"value": 1.0, "kind": "value"}),
+    (RATIO, {"value": 1.0, "kind": "value"}),
+    (RATE, {"value": 0.05, "kind": "absolute"}),
+]
+
+
+@pytest.mark.parametrize(("metric", "mde"), METRICS_OF_ROWS, ids=["mean", "winsorised", "ratio", "rate"])
+def test_rows_become_the_figures_of_a_look(
+    rollouts: Any, churn: dict[str, Any], tmp_path: Any, metric: dict[str, Any], mde: dict[str, Any]
+) -> None:
+    """From rows in Parquet through the statements to z: the look's means are those of the rows."""
+    known = BaselineFigures(given=0.5, units=0, successes=0) if "rate" in metric else None
+    state = built_live(rollouts, churn, metric, known, mde=mde).state
+    (epoch,) = state.epochs_of(State.LIVE)
+    tables, source = Tables(tmp_path), random.Random(9)
+    totals: dict[str, list[tuple[float, int]]] = {"v2": [], "v3": []}
+    for number in range(300):
+        variant = ("v2", "v3")[number % 2]
+        orders = source.randint(0, 3)
+        spent = [round(source.uniform(5, 25), 2) for _ in range(orders)]
+        totals[variant].append((sum(spent), orders))
+        shared = {"endpoint": state.spec.endpoint, "rollout": state.rollout, "epoch": epoch, "variant": variant}
+        for step in range(4):
+            measures = json.dumps({"revenue": spent[step], "orders": 1} if step < orders else {})
+            at = state.last_at + timedelta(minutes=number, hours=step)
+            tables.serve(f"u{number}", variant, at, measures=measures, **shared)
+    lake: Any = SimpleNamespace(lake=Answering(tables))
+    cut_off = state.last_at + timedelta(days=7)
+    seen = Window(lake, state, Batch(1, {}, cut_off), cut_off)
+    found = take(seen, PlannedLook(7, LookKind("efficacy"), cut_off, 1)).success
+    cap = metric.get("winsorise", math.inf)
+
+    def value(variant: str) -> float:
+        units = totals[variant]
+        if "ratio" in metric:
+            return sum(y for y, _ in units) / sum(d for _, d in units)
+        if "rate" in metric:
+            return sum(d > 0 for _, d in units) / len(units)
+        return fmean(min(y, cap) for y, _ in units)
+
+    assert (150, 150) == (found.n_champion, found.n_candidate)
+    assert value("v3") - value("v2") == pytest.approx(found.estimate, abs=1e-9)
+    assert found.z * found.se == pytest.approx(found.estimate, rel=1e-9)
+
+
+def test_the_baseline_of_a_mean_is_measured_with_its_deviation(
+    rollouts: Any, churn: dict[str, Any], tmp_path: Any
+) -> None:
+    """The champion's units before LIVE: their mean and the standard deviation of one of them."""
+    spec = churn | {
+        "metrics": {"m": MEAN},
+        "success": churn["success"] | {"metric": "m", "mde": {"value": 0.05, "kind": "relative"}},
+    }
+    state = rollouts(spec).at(State.CANARY).state
+    tables, source, spent = Tables(tmp_path), random.Random(4), []
+    (epoch,) = state.epochs_of(State.CANARY)
+    for number in range(40):
+        spent.append(round(source.uniform(5, 25), 2))
+        shared = {"endpoint": state.spec.endpoint, "rollout": state.rollout, "epoch": epoch, "variant": "v2"}
+        tables.serve(f"u{number}", "v2", state.last_at, measures=json.dumps({"revenue": spent[-1]}), **shared)
+    cut_off = state.last_at + timedelta(days=7)
+    lake: Any = SimpleNamespace(lake=Answering(tables))
+    found = _baseline(Window(lake, state, Batch(1, {}, cut_off), cut_off))
+
+    assert (40, None) == (found.units, found.given)
+    assert (fmean(spent), math.sqrt(variance(spent))) == pytest.approx((found.value, found.sd), rel=1e-12)
+
+
+def test_charts_of_a_mean_are_drawn(rollouts: Any, churn: dict[str, Any]) -> None:
+    """Means beyond 100, which are no shares, and negative ones, too."""
+    built = built_live(rollouts, churn, MEAN)
+    for mean in (20.0, 2000.0, -3.0):
+        look = looked(built.state, row("v2", drawn(1, mean)), row("v3", drawn(2, mean)))
+        assert str(rates_chart(look.success)).startswith("<svg")
+        assert str(estimates_chart((look,), 0.0)).startswith("<svg")

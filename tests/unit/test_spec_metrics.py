@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
+from staged_rollout.cli.files import _say_units, _units
 from staged_rollout.errors import SpecError
 from staged_rollout.spec.environment import EnvironmentSpec
 from staged_rollout.spec.explain import explain
@@ -198,3 +199,17 @@ def test_ingest_can_ask_which_measures_to_keep():
 def test_a_metric_of_a_name_that_nobody_declared_does_not_load(tmp_path):
     with pytest.raises(SpecError, match=r"correct, revenue, or a metric declared under metrics"):
         loaded(tmp_path, REVENUE + "success: {metric: sales, mde: 5%, matures_after: 1d}\n")
+
+
+@pytest.mark.parametrize("known", ["", ", baseline: 12.5", ", baseline: 12.5, sd: 10"])
+def test_explain_of_a_mean_says_its_size_where_it_is_known(tmp_path, capsys, known):
+    """Units are told from the standard deviation; without one nothing is made up."""
+    (tmp_path / "configs" / "rollouts").mkdir(parents=True)
+    file = tmp_path / "configs" / "rollouts" / "shop.yaml"
+    success = f"success: {{metric: revenue, mde: 5%, matures_after: 1d{known}}}\n"
+    file.write_text(SMALL + REVENUE + success, encoding="utf-8")
+    shown = _units(load_rollout(file, environment=LOCAL))
+    _say_units(shown)
+
+    assert (shown["needed"] is not None) is ("sd" in known)
+    assert ("a standard deviation of 10 a unit" in capsys.readouterr().out) is ("sd" in known)
