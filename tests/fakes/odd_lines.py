@@ -61,7 +61,10 @@ ODD_LINES: tuple[OddLine, ...] = (
     OddLine("string", "quarantined", lambda _: b'"an answer"', "not an object"),
     OddLine("two objects", "quarantined", lambda line: line + line, "more than one value"),
     OddLine(
-        "object over two lines", "quarantined", lambda line: line.replace(b', "variant"', b',\n"variant"', 1), "value"
+        "object over two lines",
+        "quarantined",
+        lambda line: line.replace(b', "variant"', b'\n, "variant"', 1),
+        "not JSON",
     ),
     OddLine("NaN", "quarantined", _value("prediction", "NaN"), "NaN"),
     OddLine("Infinity", "quarantined", _value("latency_ms", "Infinity"), "Infinity"),
