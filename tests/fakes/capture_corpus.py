@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.fakes.log_corpus import START, Truth
 
-VARIANTS = ("v1", "v2")
+VARIANTS = ("v2", "v3")
 ENCODINGS = ("CSV", "JSON", "CSV", "BASE64")
 _TYPES = {"CSV": "text/csv", "JSON": "application/json", "BASE64": "application/octet-stream"}
 

@@ -62,17 +62,17 @@ class FlatRow:
 
     def text(self) -> str:
         """The line, with its line end."""
-        variant = "v2" if self.candidate and not self.fallback else "v1"
+        variant = "v3" if self.candidate and not self.fallback else "v2"
         answer = "null" if self.prediction_e4 is None else f"{self.prediction_e4 / 10_000:.4f}"
         return FLAT % (
             self.request_id,
             stamp(self.at_us),
             "churn-v3",
             self.unit,
-            "v2" if self.candidate else "v1",
+            "v3" if self.candidate else "v2",
             variant,
             "true" if self.fallback else "false",
-            "3" if variant == "v2" else "2",
+            "3" if variant == "v3" else "2",
             answer,
             f"{self.latency_us / 1_000:.3f}",
             503 if self.prediction_e4 is None else 200,
@@ -85,17 +85,17 @@ class FlatRow:
     def expected(self) -> dict[str, object]:
         """What the table must hold of it, as any reader of Parquet finds it; without the unit's hash and the source."""
         at = START + timedelta(microseconds=self.at_us)
-        variant = "v2" if self.candidate and not self.fallback else "v1"
+        variant = "v3" if self.candidate and not self.fallback else "v2"
         return {
             "request_id": self.request_id,
             "timestamp": at,
             "event_date": at.date(),
             "rollout": "churn-v3",
-            "assigned_variant": "v2" if self.candidate else "v1",
+            "assigned_variant": "v3" if self.candidate else "v2",
             "variant": variant,
             "fallback": self.fallback,
             "epoch": 5,
-            "model_version": "3" if variant == "v2" else "2",
+            "model_version": "3" if variant == "v3" else "2",
             "prediction": None if self.prediction_e4 is None else self.prediction_e4 / 10_000,
             "latency_ms": self.latency_us / 1_000,
             "status": 503 if self.prediction_e4 is None else 200,
