@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -115,7 +115,7 @@ def measure(case: Case, folder: Path, options: argparse.Namespace) -> list[Row]:
     truth = json.loads(made.output)
     print(f"{case.name}: {truth['lines']:,} lines, {truth['bytes'] / 1e6:,.0f} MB", file=sys.stderr, flush=True)
     source = home / "capture" if case.kind == "capture" else source
-    engines = dict(_engines(case, source, target, options))
+    engines, absent = _engines(case, source, target, options)
     costs: dict[str, list[Cost]] = {who: [] for who in (US, *engines)}
     rows: dict[str, Row] = {}
     for turn in range(options.runs):
@@ -128,7 +128,9 @@ def measure(case: Case, folder: Path, options: argparse.Namespace) -> list[Row]:
             spent.append(cost)
             rows[who] = {"case": case.name, "lines": truth["lines"], "who": who, **_found(who, cost, truth, target)}
             print(f"  {who}: {cost.failed or f'{cost.cpu_s:.2f} CPU s'}", file=sys.stderr, flush=True)
-    return [_summed(rows[who], costs[who], truth["bytes"]) for who in costs]
+    missing = "no interpreter that has it; --peers PYTHON names one"
+    found = [_summed(rows[who], costs[who], truth["bytes"]) for who in costs]
+    return found + [{"case": case.name, "lines": truth["lines"], "who": who, "absent": missing} for who in absent]
 
 
 def ingest_command(kind: str, home: Path, source: Path | None = None) -> list[str]:
@@ -141,15 +143,23 @@ def ingest_command(kind: str, home: Path, source: Path | None = None) -> list[st
     return ["env", f"STAGED_ROLLOUT_HOME={home}", *program, "--json"]
 
 
-def _engines(case: Case, source: Path, target: Path, options: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
+def _engines(
+    case: Case, source: Path, target: Path, options: argparse.Namespace
+) -> tuple[dict[str, list[str]], list[str]]:
+    """The command of every engine that some interpreter has, and the engines that none has."""
     interpreters = [sys.executable, *options.peers]
+    commands: dict[str, list[str]] = {}
+    absent = []
     for engine in ENGINES:
         if engine == "pandas" and case.lines > PANDAS_AT_MOST:
             continue
         module = engine.split()[0]
         there = [python for python in interpreters if _has(python, module)]
-        command = [(there or interpreters)[0], str(HERE / "loads.py"), engine, case.kind, str(source), str(target)]
-        yield engine, command
+        if there:
+            commands[engine] = [there[0], str(HERE / "loads.py"), engine, case.kind, str(source), str(target)]
+        else:
+            absent.append(engine)
+    return commands, absent
 
 
 def _has(interpreter: str, module: str) -> bool:

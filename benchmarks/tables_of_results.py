@@ -16,7 +16,7 @@ def markdown(result: Row) -> str:
     machine = result["machine"]
     parts.append(
         f"{machine['cores']} cores, Python {machine['python']}, {machine['system']} {machine['processor']}, "
-        f"load average {machine['load_average']} at the end. Medians; CPU is user and system time of the whole process, "
+        f"load average {machine['load_average']} at the end. Medians; CPU is user and system time of the process, "
         "its start included.\n"
     )
     return "\n".join(parts)
@@ -29,6 +29,9 @@ def _loads(rows: list[Row]) -> str:
     ]
     for row in rows:
         who = f"{row['who']} {row.get('version', '')}".strip()
+        if "absent" in row:
+            lines.append(f"| {row['case']} | {who} | absent: {row['absent']} | | | | | | |")
+            continue
         if "failed" in row:
             lines.append(f"| {row['case']} | {who} | failed: {_cell(row['failed'])} | | | | | | |")
             continue
