@@ -13,13 +13,14 @@ GRAIN = timedelta(minutes=20)
 PLANS = [f"plan {number}" for number in range(70)]
 
 
-def filled(tables: Tables, seed: int, requests: int = 900) -> Tables:
+def filled(tables: Tables, seed: int, requests: int = 900, *, ratings: bool = False) -> Tables:
     """Add random rows to hand-made tables, which stay in their own shape.
 
     Args:
         tables: Where they go.
         seed: Of everything.
         requests: Predictions; of outcomes and captures there are some for each.
+        ratings: Whether some outcomes are ratings.
     """
     draw = random.Random(seed)
 
@@ -53,7 +54,7 @@ def filled(tables: Tables, seed: int, requests: int = 900) -> Tables:
             whom = {"unit_id": f"u{unit}"} if draw.random() < 0.5 else {"request_id": f"r{number:04d}"}
             later = at + draw.randrange(-10, 150) * GRAIN
             place = draw.choice(["churn"] * 12 + ["other"])
-            name = draw.choice([None] * 8 + ["rating"])
+            name = draw.choice([None] * 8 + ["rating"]) if ratings else None
             tables.know(later, draw.choice([0.0, 1.0, 0.25, 0.3]), endpoint=place, name=name, **whom)
         if draw.random() < 0.6:
             tables.capture(
@@ -64,6 +65,12 @@ def filled(tables: Tables, seed: int, requests: int = 900) -> Tables:
                 prediction=draw.choice([0.0, 1.0, 0.25, 0.3, 0.7, None]),
             )
     return tables
+
+
+def files_of(tables: Tables) -> dict[str, list[str]]:
+    """Each table's Parquet files, written now."""
+    tables.ask("freshness")
+    return {name: [str(path)] for name in tables.rows if (path := tables.folder / f"{name}.parquet").exists()}
 
 
 WINDOWS = tuple(

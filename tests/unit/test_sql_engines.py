@@ -16,7 +16,7 @@ import pytest
 
 from staged_rollout.adapters import lake_sql
 from staged_rollout.records.tables import TABLES
-from tests.fakes.random_rows import WINDOWS, filled
+from tests.fakes.random_rows import WINDOWS, files_of, filled
 from tests.fakes.tables import DAY, PARAMETERS, T0, Tables
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,9 +60,8 @@ def number_in(value):
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory):
     """The same random rows in Parquet, for DuckDB, and in SQLite."""
-    tables = filled(Tables(tmp_path_factory.mktemp("rows")), seed=1)
-    tables.ask("freshness")  # writes the files, once for all questions
-    files = {name: [str(path)] for name in tables.rows if (path := tables.folder / f"{name}.parquet").exists()}
+    tables = filled(Tables(tmp_path_factory.mktemp("rows")), seed=1, ratings=True)
+    files = files_of(tables)
     other = sqlite3.connect(":memory:")
     other.create_function("floor", 1, lambda x: None if x is None else float(math.floor(x)), deterministic=True)
     other.create_function("round_even", 2, lambda x, n: None if x is None else round(x, n), deterministic=True)
