@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -47,7 +49,7 @@ def measured(command: Sequence[str], *, environment: Mapping[str, str] | None = 
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         start = time.monotonic()
         child = subprocess.Popen(command, stdout=out, stderr=err, env={**os.environ, **(environment or {})})
-        usage = _waited(child, start + timeout_s)
+        usage = _waited(child, timeout_s)
         wall = time.monotonic() - start
         out.seek(0)
         err.seek(0)
@@ -63,12 +65,12 @@ def measured(command: Sequence[str], *, environment: Mapping[str, str] | None = 
         )
 
 
-def _waited(child: subprocess.Popen[bytes], until: float) -> os.struct_rusage:  # type: ignore[name-defined]
-    while True:
-        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
-        if pid:
-            child.returncode = os.waitstatus_to_exitcode(status)
-            return usage
-        if time.monotonic() > until:
-            child.kill()
-        time.sleep(0.01)
+def _waited(child: subprocess.Popen[bytes], timeout_s: float) -> resource.struct_rusage:
+    watch = threading.Timer(timeout_s, child.kill)
+    watch.start()
+    try:
+        _, status, usage = os.wait4(child.pid, 0)
+    finally:
+        watch.cancel()
+    child.returncode = os.waitstatus_to_exitcode(status)
+    return usage
