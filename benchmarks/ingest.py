@@ -1,6 +1,6 @@
 """CPU time and memory of ingest beside naive loads of the same files, and of ingest and looks over 50 days.
 
-    python benchmarks/ingest.py [--peers PYTHON]... [--full] [--only CASE]... [--json FILE] [--table FILE] [--plot FILE]
+    python benchmarks/ingest.py [--peers PYTHON]... [--full] [--only CASE]... [--results FOLDER]
 
 Each figure is the kernel's account of one child process, start of the interpreter included; the engines take turns, so
 that a busy machine slows all of them, and medians are shown. A naive load reads JSONL and writes one Parquet file with
@@ -94,12 +94,13 @@ def main() -> int:
             days = history(Path(folder) / "history", options.days, lines, partial(ingest_command, "home"))
     result: Row = {"machine": machine(), "loads": rows, "days": days, "goals": judged(rows, days)}
     print("\n" + markdown(result))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    if options.table:
-        options.table.write_text(markdown(result), encoding="utf-8")
-    if options.plot and options.json:
-        subprocess.run([sys.executable, str(HERE / "ingest_plot.py"), options.json, options.plot], check=True)
+    if options.results:
+        options.results.mkdir(parents=True, exist_ok=True)
+        figures = options.results / "ingest.json"
+        figures.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        (options.results / "ingest.md").write_text(markdown(result), encoding="utf-8")
+        drawing = [sys.executable, str(HERE / "ingest_plot.py"), str(figures), str(options.results / "ingest.png")]
+        subprocess.run(drawing, check=True)
     return int(any(goal["met"] is False for goal in result["goals"]))
 
 
@@ -232,9 +233,7 @@ def _options() -> argparse.Namespace:
     add("--days", type=int, default=50)
     add("--day-lines", type=int, metavar="N", help="lines a day, in place of 50,000 (1M with --full)")
     add("--folder", type=Path, help="where the files are made and removed again")
-    add("--json", type=Path, metavar="FILE", help="write every figure there")
-    add("--table", type=Path, metavar="FILE", help="write the table there, in Markdown")
-    add("--plot", type=Path, metavar="FILE", help="draw them there, from the --json file")
+    add("--results", type=Path, metavar="FOLDER", help="write ingest.json, ingest.md and ingest.png there")
     return parser.parse_args()
 
 
