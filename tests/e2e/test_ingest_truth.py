@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import random
 import re
@@ -20,6 +18,7 @@ from staged_rollout.spec.home import Home
 from tests.fakes.capture_corpus import CaptureCorpus, outcome_lines, write_captures
 from tests.fakes.log_corpus import Corpus, Truth, write, written
 from tests.fakes.odd_lines import HUGE_LINES, ODD_LINES
+from tests.fakes.outsider import pseudonym, read
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
 LINE = re.compile(rb"[^\n]*\n")
@@ -55,35 +54,6 @@ def books(report):
     return {name: getattr(report, name) for name in Truth().books()}
 
 
-def read(root, table):
-    """A table of the lake as DuckDB finds it in the newest metadata of its catalog, read by no code of ours."""
-    import duckdb
-    from pyiceberg.catalog.sql import SqlCatalog
-
-    folder = root / "lake"
-    catalog = SqlCatalog("lake", uri=f"sqlite:///{folder / 'catalog.db'}")
-    try:
-        tasks = catalog.load_table(("rollout", table)).scan().plan_files()
-        files = [task.file.file_path.removeprefix("file://") for task in tasks]
-    finally:
-        catalog.close()
-    if not files:
-        return []
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        found = connection.sql("SELECT * FROM read_parquet(?, union_by_name = true)", params=[files]).to_arrow_table()
-    return [
-        {key: value.astimezone(UTC) if isinstance(value, datetime) else value for key, value in row.items()}
-        for row in found.to_pylist()
-    ]
-
-
-def pseudonym(root, unit):
-    """HMAC-SHA256 under the lake's key, cut to 32 hexadecimal digits, as docs/tables.md says."""
-    key = (root / "lake" / "unit.key").read_bytes()
-    return hmac.new(key, unit.encode(), hashlib.sha256).hexdigest()[:32]
-
-
 def expected_rows(corpus):
     """Request id to the row that it must become."""
     return {row.request_id: row for _, row in written(corpus, Truth()) if row is not None}
@@ -105,13 +75,13 @@ def odd_line_numbers(corpus):
 def assert_rows(root, corpus):
     """The table holds exactly the corpus's rows, to the last bit."""
     expected = expected_rows(corpus)
-    found = {row["request_id"]: row for row in read(root, "predictions")}
-    assert len(read(root, "predictions")) == len(found)
+    found = {row["request_id"]: row for row in read(root / "lake", "predictions")}
+    assert len(read(root / "lake", "predictions")) == len(found)
     assert expected.keys() == found.keys()
     for name, row in expected.items():
         assert row.expected() == {key: found[name][key] for key in row.expected()}
         assert row.features() == json.loads(found[name]["features"])
-        assert pseudonym(root, f"u-{row.unit:07d}") == found[name]["unit_id"]
+        assert pseudonym(root / "lake", f"u-{row.unit:07d}") == found[name]["unit_id"]
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +115,7 @@ def test_dirty_lines_get_the_verdict_that_they_deserve(dirty):
 def test_quarantine_keeps_each_odd_line_with_its_reason_and_place(dirty):
     """The law: file, line and byte in `quarantine` lead back to the very bytes, and the reason names the kind."""
     root, truth, _ = dirty
-    kept = read(root, "quarantine")
+    kept = read(root / "lake", "quarantine")
     content = (root / LOG).read_bytes()
     lines = dict(enumerate(LINE.findall(content), start=1))
     kinds = odd_line_numbers(DIRTY)
@@ -231,7 +201,7 @@ def test_a_line_beyond_a_mebibyte_is_kept_cut_and_the_rest_is_read(tmp_path):
 
     assert 2 == truth.quarantined
     assert truth.books() == books(report)
-    assert {1 << 20} == {len(row["raw"]) for row in read(tmp_path, "quarantine")}
+    assert {1 << 20} == {len(row["raw"]) for row in read(tmp_path / "lake", "quarantine")}
     assert_rows(tmp_path, corpus)
 
 
@@ -239,7 +209,7 @@ def test_lines_beyond_the_lateness_limit_are_late_and_no_others(tmp_path):
     """The law: event time against the newest row of earlier runs decides; a line just inside the limit is a row."""
     write(tmp_path / LOG, Corpus(lines=1_000, days=12, seed=4))
     taken(tmp_path)
-    newest = max(row["timestamp"] for row in read(tmp_path, "predictions"))
+    newest = max(row["timestamp"] for row in read(tmp_path / "lake", "predictions"))
     old = Corpus(lines=1_200, days=12, seed=5)
     path = tmp_path / LOG.replace("router", "late")
     write(path, old)
@@ -248,18 +218,18 @@ def test_lines_beyond_the_lateness_limit_are_late_and_no_others(tmp_path):
 
     assert 300 < late < 900
     assert (late, 1_200 - late, 0) == (report.late, report.accepted, report.quarantined)
-    assert late == len([row for row in read(tmp_path, "quarantine") if "late" == row["verdict"]])
+    assert late == len([row for row in read(tmp_path / "lake", "quarantine") if "late" == row["verdict"]])
 
 
 def test_captures_are_rows_whatever_their_payload(tmp_path):
     """The law: many small capture files give one row a call, with the payload as text and the number in it."""
     truth, rows = write_captures(tmp_path, CaptureCorpus(files=60, lines=40, redelivered=3, broken=1))
     report = taken(tmp_path)
-    found = {row["event_id"]: row for row in read(tmp_path, "captures")}
+    found = {row["event_id"]: row for row in read(tmp_path / "lake", "captures")}
 
     assert truth.books() == books(report)
     assert 60 == report.files
-    assert truth.accepted == len(rows) == len(found) == len(read(tmp_path, "captures"))
+    assert truth.accepted == len(rows) == len(found) == len(read(tmp_path / "lake", "captures"))
     for row in rows:
         assert row == {key: found[row["event_id"]][key] for key in row}
 
@@ -271,12 +241,12 @@ def test_outcomes_are_rows_by_unit_or_by_request(tmp_path):
     path.parent.mkdir(parents=True)
     path.write_bytes(b"".join(line for line, _ in made))
     report = taken(tmp_path)
-    found = read(tmp_path, "outcomes")
+    found = read(tmp_path / "lake", "outcomes")
     expected = [row for _, row in made if row]
 
     assert (2_050, 2_000, 50, 0) == (report.lines, report.accepted, report.duplicates, report.quarantined)
     place = ("timestamp", "request_id", "unit_id", "outcome", "event_date")
-    wanted = [row | {"unit_id": pseudonym(tmp_path, row["unit"]) if row["unit"] else None} for row in expected]
+    wanted = [row | {"unit_id": pseudonym(tmp_path / "lake", row["unit"]) if row["unit"] else None} for row in expected]
     assert sorted(([row[key] for key in place] for row in wanted), key=str) == sorted(
         ([row[key] for key in place] for row in found), key=str
     )
