@@ -137,8 +137,6 @@ def measure(case: Case, folder: Path, options: argparse.Namespace) -> list[Row]:
 def ingest_command(kind: str, home: Path, source: Path | None = None) -> list[str]:
     """Our own ingest, as a user starts it."""
     program = [sys.executable, "-m", "staged_rollout.cli", "ingest"]
-    if not (ROOT / "staged_rollout" / "cli" / "ingest.py").exists():
-        return [sys.executable, str(HERE / "ingest_home.py"), str(home)]
     if kind in {"flat", "dirty"} and source is not None:
         return [*program, str(source), "--lake", str(home / "lake"), "--format", "flat", "--json"]
     return ["env", f"STAGED_ROLLOUT_HOME={home}", *program, "--json"]

@@ -7,12 +7,8 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from tests.fakes.log_corpus import Corpus, Truth, write, written
 from tests.fakes.outsider import pseudonym, read
-
-pytest.importorskip("staged_rollout.cli.ingest", reason="the command is not there yet")
 
 DIRTY = Corpus(lines=2_000, days=2, units=300, odd=0.05, duplicates=0.03, seed=8)
 VERDICTS = ("lines", "accepted", "duplicates", "quarantined", "late", "blank", "bytes")

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import re
 import sqlite3
 from datetime import UTC, date, datetime, timedelta
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from staged_rollout.adapters import lake_sql
-from staged_rollout.records.tables import TABLES
+from staged_rollout.records.tables import TABLES, arrow_schema
 from tests.fakes.random_rows import WINDOWS, files_of, filled
 from tests.fakes.tables import DAY, PARAMETERS, T0, Tables
 
@@ -23,7 +26,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SPELLINGS = (
     (r"IN \$(\w+)", r"IN (SELECT value FROM json_each($\1))"),
     (r"UNNEST\(\$(\w+)\) AS (\w+)\((\w+)\)", r"(SELECT value AS \3 FROM json_each($\1)) AS \2"),
-    (r"CAST\(([\w.]+) AS DATE\)", r"(\1 / 86400000000)"),
+    (r"CAST\(([$\w.]+) AS DATE\)", r"(\1 / 86400000000)"),
+    (r"POSITION\(([$\w.]+) IN ([$\w.]+)\)", r"INSTR(\2, \1)"),
     (r"INTERVAL '(\d+)' DAY", r"\1"),
     (r"TRY_CAST\(CAST\((json_extract\([^()]*\)) AS VARCHAR\) AS DOUBLE\)", r"number_in(\1)"),
     (r"\bLEAST\(", "MIN("),
@@ -67,6 +71,10 @@ def engines(tmp_path_factory):
     other.create_function("round_even", 2, lambda x, n: None if x is None else round(x, n), deterministic=True)
     other.create_function("json_extract_string", 2, text_at, deterministic=True)
     other.create_function("number_in", 1, number_in, deterministic=True)
+    tables.rows["quarantine"] = quarantined(random.Random(1))
+    path = tables.folder / "quarantine.parquet"
+    pq.write_table(pa.Table.from_pylist(tables.rows["quarantine"], schema=arrow_schema("quarantine")), path)
+    files["quarantine"] = [str(path)]
     for name, rows in tables.rows.items():
         columns = [column.name for column in TABLES[name]]
         quoted = ", ".join('"' + column + '"' for column in columns)
@@ -79,12 +87,34 @@ def engines(tmp_path_factory):
     other.close()
 
 
+def quarantined(draw):
+    """Random rows of quarantine."""
+    return [
+        {
+            "source": draw.choice(["s", "t"]),
+            "kind": draw.choice(["predictions", "outcomes"]),
+            "endpoint": draw.choice(["churn", "other"]),
+            "line": draw.randrange(1, 20),
+            "offset": number,
+            "verdict": draw.choice(["late", "quarantined"]),
+            "reason": draw.choice(["missing key: status", "not JSON"]),
+            "raw": f"line {number}".encode(),
+            "at": T0 + number * DAY,
+            "event_date": (T0 + number * DAY).date(),
+        }
+        for number in range(200)
+    ]
+
+
 def on_sqlite(other, name, parameters):
     """The statement's answer, by SQLite."""
-    text = lake_sql.statement(name).text
+    found = lake_sql.statement(name)
+    computed = [lake_sql.statement(kept) for kept in sorted(found.kept)]
+    text = lake_sql._preceded(found.text, {one.name: one.text for one in computed})
     for theirs, spelt in SPELLINGS:
         text = re.sub(theirs, spelt, text)
-    bound = {key: plain(value) for key, value in parameters.items() if key in lake_sql.statement(name).parameters}
+    needed = found.parameters.union(*(one.parameters for one in computed))
+    bound = {key: plain(value) for key, value in parameters.items() if key in needed}
     answer = other.execute(text, bound)
     return [dict(zip([column[0] for column in answer.description], row, strict=True)) for row in answer]
 
