@@ -15,11 +15,12 @@ from measured import Cost, measured
 HERE = Path(__file__).resolve().parent
 REDELIVERED = 0.01
 RUNS = 3
-"""Of a look, which may be repeated; a day can be ingested once only, so its neighbours are measured too."""
+"""Of an ingest that finds nothing new. A day is ingested once, and looked at once: a second look would find kept what
+the first has computed."""
 
 
 def history(home: Path, days: int, lines: int, command: Callable[[Path], list[str]]) -> list[dict[str, Any]]:
-    """Ingest day after day, of which each brings a hundredth of the days before once more, and look at some.
+    """Ingest day after day, of which each brings a hundredth of the days before once more, and take a look after each.
 
     Args:
         home: Where logs and lake lie; removed afterwards.
@@ -28,7 +29,7 @@ def history(home: Path, days: int, lines: int, command: Callable[[Path], list[st
         command: The home to the command that ingests it.
 
     Returns:
-        A row for each day, with `look_cpu_s` on the days that are looked at.
+        A row for each day, with `look_cpu_s` from the second on, and `idle_cpu_s` on those of `shown`.
 
     Raises:
         RuntimeError: a program failed, or the books of a day are not the truth.
@@ -45,40 +46,27 @@ def history(home: Path, days: int, lines: int, command: Callable[[Path], list[st
             message = f"day {day + 1}: {wrong[0]} is {books[wrong[0]]}, must be {truth[wrong[0]]}"
             raise RuntimeError(message)
         row = {"day": day + 1, "lines": truth["lines"], "duplicates": truth["duplicates"], **cost.figures()}
-        if day + 1 in looked_at(days):
+        if day:
+            look = _run([sys.executable, str(HERE / "look_at.py"), str(home), str(day)])
+            answer = json.loads(look.output)
+            row |= {"look_cpu_s": answer["cpu_s"], "look_peak_mb": look.peak_mb, "look_requests": answer["requests"]}
+        if day + 1 in shown(days):
             # Nothing is new now: what is left is the start of the process, the lease and the listing of files.
             row["idle_cpu_s"] = statistics.median(_run(command(home)).cpu_s for _ in range(RUNS))
-            looks = (
-                [_run([sys.executable, str(HERE / "look_at.py"), str(home), str(day)]) for _ in range(RUNS)]
-                if day
-                else []
-            )
-            row |= _looked(looks)
             print(f"  day {day + 1}: {json.dumps(row)}", file=sys.stderr, flush=True)
         found.append(row)
     shutil.rmtree(home)
     return found
 
 
-def looked_at(days: int) -> set[int]:
-    """The second day (the first whose look has anything to count), the tenth, and the last."""
+def shown(days: int) -> set[int]:
+    """Days that the table shows: the first, the second (whose look is the first with anything to count), and so on."""
     return {1, 2, 10, days}
 
 
 def _day(day: int, lines: int) -> tuple[str, ...]:
     redelivered = ("--redelivered", str(REDELIVERED))
     return ("--day", str(day), "--lines", str(lines), "--units", str(2 * lines), *redelivered)
-
-
-def _looked(looks: list[Cost]) -> dict[str, Any]:
-    if not looks:
-        return {}
-    answers = [json.loads(look.output) for look in looks]
-    return {
-        "look_cpu_s": statistics.median(answer["cpu_s"] for answer in answers),
-        "look_peak_mb": max(look.peak_mb for look in looks),
-        "look_requests": answers[0]["requests"],
-    }
 
 
 def _run(command: list[str]) -> Cost:

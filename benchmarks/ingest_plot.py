@@ -50,9 +50,7 @@ def main() -> None:
         axis, days = flat[len(by_case)], result["days"]
         axis.plot([row["day"] for row in days], [row["cpu_s"] for row in days], color=OURS, label="ingest of the day")
         looks = [row for row in days if "look_cpu_s" in row]
-        axis.plot(
-            [row["day"] for row in looks], [row["look_cpu_s"] for row in looks], "o--", color="#c1666b", label="look"
-        )
+        axis.plot([row["day"] for row in looks], [row["look_cpu_s"] for row in looks], color="#c1666b", label="look")
         axis.set_ylim(bottom=0)
         axis.set_title(f"{days[0]['lines']:,} lines a day")
         axis.set_xlabel("day")

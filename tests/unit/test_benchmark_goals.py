@@ -84,15 +84,18 @@ def test_figures_of_books_that_are_not_the_truth_miss_the_goal(goals):
     assert {"flat 5M: books are the truth": False} == verdicts(found)
 
 
-def test_the_last_day_is_held_against_the_first_with_and_without_the_start(goals):
-    """The law: the start of a process must not hide that a day costs more than the first did."""
-    shared = {"lines": 1_000_000, "peak_mb": 300.0, "idle_cpu_s": 2.0}
+def test_the_last_days_are_held_against_the_first_with_and_without_the_start(goals):
+    """The law: the start of a process must not hide that a day costs more than the first ones did."""
+    shared = {"lines": 1_000_000, "peak_mb": 300.0, "look_peak_mb": 250.0}
+    costs = [(4.0, None), (9.0, 1.0), (4.0, 1.0), (4.0, 1.0), (5.0, 1.4), (5.0, 1.2), (5.0, 1.2)]
     days = [
-        shared | {"day": 1, "cpu_s": 4.0},
-        shared | {"day": 2, "cpu_s": 4.0, "look_cpu_s": 1.0},
-        shared | {"day": 50, "cpu_s": 5.0, "look_cpu_s": 1.2},
+        shared | {"day": day, "cpu_s": cpu} | ({} if look is None else {"look_cpu_s": look})
+        for day, (cpu, look) in enumerate(costs, start=1)
     ]
+    for row in (days[0], days[-1]):
+        row["idle_cpu_s"] = 2.0
     found = goals.judged([], days)
 
-    assert [1.25, 1.5, 300.0, 1.2] == [row["found"] for row in found]
-    assert [True, False, True, True] == [row["met"] for row in found]
+    assert [1.25, 1.5, 300.0, 1.2, 250.0] == [row["found"] for row in found]
+    assert [True, False, True, True, True] == [row["met"] for row in found]
+    assert [] == goals.judged([], days[:5])
