@@ -40,8 +40,11 @@ check: $(STAMP) ## Format, lint, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(STAMP) ## Time the statistics against targets and peers (PEERS=python with peers in it)
-	@$(BIN)/python benchmarks/compare.py $(foreach peer,$(PEERS),--peers $(peer)) $(ARGS)
+bench: $(STAMP) ## Time statistics and ingest against targets and peers (PEERS=python with peers in it; FULL=1: 5M lines)
+	@status=0; \
+	  $(BIN)/python benchmarks/compare.py $(foreach peer,$(PEERS),--peers $(peer)) $(ARGS) || status=1; \
+	  $(BIN)/python benchmarks/ingest.py $(foreach peer,$(PEERS),--peers $(peer)) $(if $(FULL),--full) --results benchmarks/results $(INGEST_ARGS) || status=1; \
+	  exit $$status
 
 format: $(STAMP) ## Let ruff format and mend what it can
 	@$(BIN)/ruff format .
