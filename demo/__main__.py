@@ -74,6 +74,7 @@ def _settings(home: Path, *, ui: bool) -> None:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
             "PREFECT_LOGGING_LEVEL": "INFO" if ui else "WARNING",
+            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
             "PREFECT_LOGGING_TO_API_ENABLED": str(ui).lower(),
             # One task run at a time, the recorder locks SQLite at every other flow, which then waits for two seconds.
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",

@@ -13,8 +13,9 @@ from staged_rollout.state import State
 Fitted = tuple[Any, tuple[str, ...]]
 """A fitted classifier, and the columns that it takes."""
 
+HYPOTHESIS = "The candidate is right about more customers, because it sees how they call"
 AS_GOOD = (
-    Edit("sees how they call", "needs less than half of the columns, and is as good"),
+    Edit(HYPOTHESIS, "The candidate is as good, and needs less than half of the columns"),
     Edit("shadow: {sample: 100%, for: 2d", "shadow: {sample: 100%, for: 1d"),
     Edit("min: 7d", "min: 2d"),
     Edit("max: 14d", "max: 7d"),
@@ -27,7 +28,7 @@ AS_GOOD = (
 
 ASKS = (
     *AS_GOOD[1:],
-    Edit("sees how they call", "also sees where they live, and is no worse"),
+    Edit(HYPOTHESIS, "The candidate is no worse, and sees where customers live"),
     Edit("win: promote,", 'win: "ask growth-ml within 3d",'),
 )
 """As `AS_GOOD`; a win is put before a person."""

@@ -19,6 +19,7 @@ def write_report(platform: Platform, rollout: str) -> Path:
     """Write the report; the same ledger gives the same bytes."""
     file = report_file(platform, rollout)
     replace_file(file, rollout_html(platform.ledger.events(rollout)).encode(), durable=False)
+    file.chmod(0o644)
     return file
 
 

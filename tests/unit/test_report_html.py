@@ -96,3 +96,20 @@ def test_very_many_hostile_events_stay_below_two_megabytes(rollouts: Any) -> Non
     assert len(page.encode()) < 2_000_000
     assert "left out to keep the page small" in page
     assert all(f'id="event-{event.seq}"' in page for event in built.events if event.type is EventType.DECIDED)
+
+
+def test_a_promoted_candidate_is_said_to_have_won_and_who_approved(rollouts: Any) -> None:
+    """The reason on top is the test's and the person's, not that nothing happened afterwards."""
+    built = rollouts().at(State.LIVE).decide("promote", State.AWAITING_APPROVAL).enter(State.AWAITING_APPROVAL)
+    built.add(EventType.APPROVED, decision_seq=built.state.decisions[-1].seq, reason="both plans gain")
+    for step in (1, 2):
+        built.add(
+            EventType.DECIDED, action="promote", to="PROMOTING", reasons=["no harm"], hashes={"evidence": "e" * 64}
+        )
+        built.enter(State.PROMOTING, step)
+    page = rollout_html(built.events)
+    verdict = re.sub(r"<[^>]*>", "", page[page.index('class="verdict') :])
+    told = [
+        verdict.index(text) for text in ("Why: z 1.25", "Approved by tests: both plans gain", "Since then: promote to")
+    ]
+    assert sorted(told) == told
