@@ -36,7 +36,7 @@ demo-seeds: $(STAMP) ## Run the demo for seeds 1-20, two at a time, and count it
 	@$(BIN)/python -m demo.seeds --seeds $(SEEDS) $(if $(LAST),--last $(LAST))
 
 screenshots: $(STAMP) ## Make docs/screenshots again, from the demo's home, with headless Chromium
-	@$(BIN)/python docs/make_screenshots.py $(ARGS)
+	@$(BIN)/python -m demo.screenshots $(ARGS)
 
 test: $(STAMP) ## Run every test
 	@$(BIN)/python -m pytest -q -p no:cacheprovider -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from demo.chromium import NAMES, browser
 from staged_rollout.report.html import rollout_html
 from staged_rollout.state import EventType, State, event_hash
-from tests.fakes.browser import NAMES, browser, chromium, glyph_runs_by_page
+from tests.fakes.browser import chromium, glyph_runs_by_page
 from tests.fakes.lived_rollout import lived
 
 pytestmark = pytest.mark.skipif(browser() is None, reason=f"no browser here: none of {', '.join(NAMES)} starts")

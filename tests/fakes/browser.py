@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import tempfile
 import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-QUIET = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--hide-scrollbars",
-)
-TIMEOUT_S = 90.0
-
-
-@cache
-def browser() -> str | None:
-    """The first browser of these names on the path, if it starts."""
-    for name in NAMES:
-        found = shutil.which(name)
-        if found and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0:
-            return found
-    return None
+from demo.chromium import opened
 
 
 class Chromium:
@@ -55,7 +27,7 @@ class Chromium:
 
     def dom(self, page: Path, *options: str) -> str:
         """The document after its scripts have run."""
-        return self._run(page, "--dump-dom", *options).stdout
+        return self._run(page, "--dump-dom", *options)
 
     def screenshot(self, page: Path, width: int, height: int, *options: str) -> bytes:
         """A PNG of the page's top."""
@@ -71,25 +43,9 @@ class Chromium:
         self._run(page, f"--print-to-pdf={file}", "--no-pdf-header-footer")
         return file.read_bytes()
 
-    def _run(self, page: Path, *options: str) -> subprocess.CompletedProcess[str]:
-        found = browser()
-        assert found is not None
-        with tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True) as user:
-            command = [
-                found,
-                *QUIET,
-                f"--user-data-dir={user}",
-                f"--proxy-server=http://127.0.0.1:{self._port}",
-                "--proxy-bypass-list=<-loopback>",
-                *options,
-                page.absolute().as_uri(),
-            ]
-            environment = {**os.environ, "HOME": user}
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment
-            )
-        assert 0 == done.returncode, done.stderr[-2000:]
-        return done
+    def _run(self, page: Path, *options: str) -> str:
+        proxy = (f"--proxy-server=http://127.0.0.1:{self._port}", "--proxy-bypass-list=<-loopback>")
+        return opened(page.absolute().as_uri(), self._folder, *proxy, *options)
 
 
 @contextmanager
