@@ -56,7 +56,7 @@ def _reports(options: argparse.Namespace) -> list[Shot]:
         raise NotFoundError(f"{file} does not exist", hint="make demo writes it")
     address = file.as_uri()
     return [
-        ("report-desktop", address, (1200, 1500), ()),
+        ("report-desktop", address, (1200, 2150), ()),
         ("report-phone", address, (420, 900), ()),
         ("report-dark", address, (1200, 900), (DARK,)),
     ]
