@@ -34,6 +34,14 @@ ASKS = (
 """As `AS_GOOD`; a win is put before a person."""
 
 
+GIVES_UP = (
+    Edit("# futility: obrien-fleming", "futility: pocock"),
+    Edit("baseline: measured", "baseline: 95%"),
+    Edit("min: 7d", "min: 2d"),
+)
+"""Should its shadow not show already that it cannot win, it is given up at the first look that says so."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One version and its rollout.
@@ -68,7 +76,15 @@ CANDIDATES = (
         State.ROLLED_BACK,
         0.90,
     ),
-    Candidate(4, "v2 retrained on resampled rows", models.candidate_v4, (), "", State.KEPT_CHAMPION, 0.94),
+    Candidate(
+        4,
+        "v2 retrained on resampled rows",
+        models.candidate_v4,
+        GIVES_UP,
+        "its owner edits churn.yaml: futility: pocock gives up early",
+        State.KEPT_CHAMPION,
+        0.94,
+    ),
     Candidate(
         5,
         "9 of the 19 columns",
