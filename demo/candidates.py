@@ -35,8 +35,8 @@ ASKS = (
 
 
 GIVES_UP = (
-    Edit("# futility: obrien-fleming", "futility: pocock"),
-    Edit("baseline: measured", "baseline: 95%"),
+    Edit("# futility: obrien-fleming", "futility: hsd:-4"),
+    Edit("units_per_day: 250", "units_per_day: 300"),
     Edit("min: 7d", "min: 2d"),
 )
 """Should its shadow not show already that it cannot win, it is given up at the first look that says so."""
@@ -81,7 +81,7 @@ CANDIDATES = (
         "v2 retrained on resampled rows",
         models.candidate_v4,
         GIVES_UP,
-        "its owner edits churn.yaml: futility: pocock gives up early",
+        "its owner edits churn.yaml: futility: hsd:-4 gives up early, from the second day on",
         State.KEPT_CHAMPION,
         0.94,
     ),
