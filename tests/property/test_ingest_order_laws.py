@@ -122,9 +122,7 @@ def ingested(lines, *, files, runs, rows_per_batch, block_bytes, backfill=False)
     st.sampled_from([60, 300, 1 << 20]),
     st.booleans(),
 )
-def test_any_split_and_any_order_gives_the_same_tables(
-    lines, chance, files, runs, rows_per_batch, block_bytes, backfill
-):
+def test_any_split_and_any_order_gives_the_same_tables(lines, chance, files, runs, rows, block_bytes, backfill):
     """The law: files, blocks, batches, runs and order change neither a table nor a total of the books."""
     whole = ingested(lines, files=1, runs=1, rows_per_batch=10**6, block_bytes=1 << 20)
     shuffled = random.Random(chance.random()).sample(lines, len(lines))
