@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,27 @@ CREATE TABLE IF NOT EXISTS runs (
   count INTEGER NOT NULL, digest TEXT NOT NULL,
   PRIMARY KEY (dataset, event_date, first_batch)) STRICT, WITHOUT ROWID;
 """
+
+_REMOVALS = """
+CREATE TABLE IF NOT EXISTS removals (
+  batch INTEGER NOT NULL REFERENCES batches(number), dataset TEXT NOT NULL, removed INTEGER NOT NULL,
+  reason TEXT NOT NULL, PRIMARY KEY (batch, dataset)) STRICT, WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Rows that a batch took out of a table on purpose.
+
+    Attributes:
+        table: The table.
+        removed: How many.
+        reason: retention or erased.
+    """
+
+    table: TableName
+    removed: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -98,7 +120,7 @@ class Batches:
                 )
             if version == 0:
                 connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(_TABLES + _RUNS)
+                connection.executescript(_TABLES + _RUNS + _REMOVALS)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def head(self) -> Batch:
@@ -129,6 +151,14 @@ class Batches:
             rows = connection.execute("SELECT number, at, snapshots FROM batches ORDER BY number").fetchall()
         return [batch for batch in map(_batch, rows) if batch.at >= moment]
 
+    def before(self, number: int) -> Iterator[Batch]:
+        """Batches before one, the newest first."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT number, at, snapshots FROM batches WHERE number < ? ORDER BY number DESC", (number,)
+            )
+            yield from map(_batch, rows)
+
     def books(self, since_batch: int) -> list[FileBooks]:
         """Books of all batches after one, in order."""
         with self._open() as connection:
@@ -158,6 +188,37 @@ class Batches:
                 (source, generation),
             ).fetchall()
         return [SourceClaim(*row) for row in rows]
+
+    def all_claims(self) -> dict[str, dict[int, list[SourceClaim]]]:
+        """Source to generation to its claims, in order of bytes."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT source, generation, from_byte, to_byte, digest, lines FROM claims"
+                " ORDER BY source, generation, from_byte"
+            )
+            found: dict[str, dict[int, list[SourceClaim]]] = {}
+            for row in rows:
+                found.setdefault(row[0], {}).setdefault(row[1], []).append(SourceClaim(*row))
+        return found
+
+    def removed(self) -> Counter[str]:
+        """Rows that were taken out of each table on purpose."""
+        with self._open() as connection:
+            rows = connection.execute("SELECT dataset, SUM(removed) FROM removals GROUP BY dataset").fetchall()
+        return Counter(dict(rows))
+
+    def run_places(self) -> list[tuple[TableName, date]]:
+        """Tables and event dates that have runs."""
+        with self._open() as connection:
+            rows = connection.execute("SELECT DISTINCT dataset, event_date FROM runs ORDER BY 1, 2").fetchall()
+        return [(table, date.fromisoformat(day)) for table, day in rows]
+
+    def drop_runs(self, first: date) -> list[SealedRun]:
+        """Forget the identities of event dates before one; the runs whose files may go."""
+        gone = [run for table, day in self.run_places() if day < first for run in self.runs(table, day)]
+        with self._open() as connection:
+            connection.execute("DELETE FROM runs WHERE event_date < ?", (first.isoformat(),))
+        return gone
 
     def watermarks(self) -> dict[Stream, datetime]:
         """The newest accepted event time of each stream, as of the last run that finished."""
@@ -196,6 +257,7 @@ class Batches:
             connection.execute("BEGIN IMMEDIATE")
             # Not executescript: it would commit.
             connection.execute(_RUNS)
+            connection.execute(_REMOVALS)
             places = connection.execute("SELECT DISTINCT dataset, event_date FROM identities").fetchall()
             for dataset, event_date in places:
                 rows = connection.execute(
@@ -213,6 +275,7 @@ class Batches:
         snapshots: Mapping[str, int | None],
         draft: BatchDraft,
         runs: Sequence[SealedRun] = (),
+        removals: Sequence[Removal] = (),
     ) -> Batch:
         """The commit point: everything that a batch is, in one transaction.
 
@@ -222,6 +285,7 @@ class Batches:
             draft: Claims, books and watermarks.
             runs: Identities of its rows, one run for a table's event date; one that begins with an earlier batch
                 stands for all runs from that one on.
+            removals: Rows that it took out.
 
         Raises:
             DataError: books that do not balance, a claim that is already held, or a number that is taken.
@@ -231,6 +295,10 @@ class Batches:
                 connection.execute("BEGIN IMMEDIATE")
                 self._write(connection, number, snapshots, draft)
                 _write_runs(connection, runs, {(run.table, run.day): run.first_batch for run in runs})
+                connection.executemany(
+                    "INSERT INTO removals VALUES (?, ?, ?, ?)",
+                    [(number, one.table, one.removed, one.reason) for one in removals],
+                )
                 connection.execute("COMMIT")
         except sqlite3.IntegrityError as error:
             raise DataError(f"batch {number} contradicts what the lake holds: {error}", batch=number) from error

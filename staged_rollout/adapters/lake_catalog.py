@@ -137,7 +137,20 @@ class IcebergTables:
         return True
 
     def files(self, table: TableName, snapshot: int | None, day: date | None = None) -> list[str]:
-        """The data files of one snapshot, sorted; [] for an empty table.
+        """The paths of one snapshot's data files, sorted; [] for an empty table.
+
+        Args:
+            table: Which table.
+            snapshot: Its id, or None while the table is empty.
+            day: Only those of an event date.
+
+        Raises:
+            DataError: the snapshot has expired, or has delete files that a plain scan of data files would miss.
+        """
+        return sorted(_path(file.file_path) for file in self.data_files(table, snapshot, day))
+
+    def data_files(self, table: TableName, snapshot: int | None, day: date | None = None) -> list[Any]:
+        """One snapshot's data files, as pyiceberg knows them.
 
         Args:
             table: Which table.
@@ -163,7 +176,28 @@ class IcebergTables:
         tasks = list(scan.plan_files())
         if any(task.delete_files for task in tasks):
             raise DataError(f"snapshot {snapshot} of table {table} has delete files", hint="compact the table first")
-        return sorted(_path(task.file.file_path) for task in tasks)
+        return [task.file for task in tasks]
+
+    def referenced(self, table: TableName) -> set[str]:
+        """The paths of the data files that any of a table's snapshots needs."""
+        handle = self._load(table)
+        return {path for one in handle.snapshots() for path in self.files(table, int(one.snapshot_id))}
+
+    def folder(self, table: TableName) -> Path:
+        """Where a table's files lie."""
+        return Path(_path(str(self._load(table).location())))
+
+    def replace(self, table: TableName, old: Sequence[Any], new: Sequence[Any], batch: int) -> int:
+        """Put data files in the place of others in one snapshot that names its batch; its id."""
+        handle = self._load(table)
+        with handle.transaction() as transaction:
+            update = transaction.update_snapshot(snapshot_properties={BATCH_PROPERTY: str(batch)})
+            with update.overwrite() as overwrite:
+                for file in old:
+                    overwrite.delete_data_file(file)
+                for file in new:
+                    overwrite.append_data_file(file)
+        return int(handle.current_snapshot().snapshot_id)
 
     def expire(self, table: TableName, kept: Collection[int]) -> int:
         """Forget all snapshots of a table but its present one and those kept; how many were forgotten."""

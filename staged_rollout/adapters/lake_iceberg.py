@@ -16,6 +16,8 @@ from typing import Any
 from staged_rollout.adapters import lake_sql
 from staged_rollout.adapters.lake_batches import Batches
 from staged_rollout.adapters.lake_catalog import Catalog, IcebergTables, sqlite_catalog
+from staged_rollout.adapters.lake_kept import SMALLEST_BYTES, KeptAnswers
+from staged_rollout.adapters.lake_upkeep import IcebergUpkeep
 from staged_rollout.adapters.lake_writer import IcebergWriter, refused_writes
 from staged_rollout.errors import DataError, LeaseHeldError
 from staged_rollout.ports.lake import Batch, FileBooks, Rows
@@ -37,15 +39,21 @@ class IcebergLake:
     Args:
         home: Where it lies; made when missing.
         at_step: Called with the name of each point of a commit that has just been passed. Tests kill the process there.
+        kept_from_bytes: Size of a snapshot's files from which answers are kept beside them.
     """
 
-    def __init__(self, home: Home, *, at_step: Callable[[str], None] = _nothing) -> None:
+    def __init__(
+        self, home: Home, *, at_step: Callable[[str], None] = _nothing, kept_from_bytes: int = SMALLEST_BYTES
+    ) -> None:
         self._folder = home.lake
         self._folder.mkdir(parents=True, exist_ok=True)
         self._at_step = at_step
         self._batches = Batches(self._folder / "batches.db")
         self._catalog: Catalog | None = None
         self._planned: dict[int, list[str]] = {}
+        self._kept = KeptAnswers(
+            self._folder / "kept", lambda snapshot: self._files("predictions", snapshot), smallest_bytes=kept_from_bytes
+        )
 
     def close(self) -> None:
         """Give the catalog's connections back; the lake may be used again."""
@@ -86,7 +94,12 @@ class IcebergLake:
             NotFoundError: no such statement.
             DataError: the statement does not fit its parameters or tables, or the snapshot has expired.
         """
-        return lake_sql.run(name, parameters, lambda table: self._files(table, batch.snapshots.get(table)))
+        return lake_sql.run(
+            name,
+            parameters,
+            lambda table: self._files(table, batch.snapshots.get(table)),
+            lambda kept: self._kept.parts(kept, batch, lambda: self._batches.before(batch.number), parameters),
+        )
 
     def unit_id(self, unit: str) -> str:
         """The keyed hash that stands for a unit in every table."""
@@ -120,6 +133,11 @@ class IcebergLake:
                 writer = IcebergWriter(self._folder, self._batches, self._tables, self.unit_id, self._at_step)
                 writer.recover()
             yield writer
+
+    @property
+    def upkeep(self) -> IcebergUpkeep:
+        """Housekeeping of this lake."""
+        return IcebergUpkeep(self._folder, self._batches, self._tables, self._kept, self.writer, self.unit_id)
 
     def _files(self, table: TableName, snapshot: int | None) -> list[str]:
         if snapshot is None:

@@ -94,6 +94,10 @@ class IcebergWriter:
         with refused_writes(self._folder):
             self._batches.finish(versions)
 
+    def damaged_runs(self) -> list[str]:
+        """Names of identity files that are not, byte by byte, the ones that were sealed."""
+        return [name for table, day in self._batches.run_places() for name in self._runs.damaged(table, day)]
+
     def begin(self) -> LakeBatch:
         """The next batch; one at a time."""
         return LakeBatch(self._folder, self._batches, self._tables, self._runs, self._journal, self._at_step)

@@ -144,16 +144,6 @@ def ingest(
     return replace(report, batch=head.number, seconds=seconds, snapshot=head.snapshots.get("predictions"))
 
 
-def context_of(file: LogFile, pseudonym: Callable[[str], str]) -> LineContext:
-    """What a file says of its lines.
-
-    Args:
-        file: As listed.
-        pseudonym: Keyed hash of a unit id.
-    """
-    return LineContext(file.kind, file.endpoint, pseudonym, file.variant, file.fields)
-
-
 @dataclass
 class _Run:
     """One run's open batch and running totals."""
@@ -199,7 +189,7 @@ class _Run:
             self._find(str(error))
 
     def _add_lines(self, file: LogFile, reading: Reading) -> None:
-        context = context_of(file, self.writer.pseudonym)
+        context = file.context(self.writer.pseudonym)
         try:
             before = reading.lines
             for block in reading.blocks(self._room, lambda rest: _whole(rest, context)):
@@ -248,7 +238,7 @@ def _whole(rest: LineBlock, context: LineContext) -> bool:
 
 def _first_event(logs: LogSource, file: LogFile) -> datetime:
     """The first event time at the beginning of a file; the last moment that there is when it tells none."""
-    context = context_of(file, str)
+    context = file.context(str)
     last = datetime.max.replace(tzinfo=UTC)
     try:
         with closing(logs.read(file)) as chunks:  # type: ignore[type-var]

@@ -6,10 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from staged_rollout.ports.logs import LogKind
 from staged_rollout.records.tables import TableName
+
+if TYPE_CHECKING:
+    from staged_rollout.ports.lake_upkeep import LakeUpkeep
 
 Rows = list[dict[str, Any]]
 """A handful of result rows: figures, never data."""
@@ -205,6 +208,11 @@ class Lake(Protocol):
 
     def books(self, *, since_batch: int = 0) -> Sequence[FileBooks]:
         """What became of every line of every read after a batch, in order."""
+        ...
+
+    @property
+    def upkeep(self) -> LakeUpkeep:
+        """Housekeeping: files, compaction, retention, erasure, verification."""
         ...
 
     def unit_id(self, unit: str) -> str:

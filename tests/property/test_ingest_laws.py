@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from staged_rollout.adapters.lake_iceberg import IcebergLake
@@ -19,12 +19,31 @@ from staged_rollout.adapters.log_folder import LogFolder
 from staged_rollout.errors import LineRejectedError
 from staged_rollout.operations.ingest import ingest
 from staged_rollout.records import lines as reading_lines
+from staged_rollout.records.blocks import TABLE_OF, LineContext
+from staged_rollout.records.field_rules import FIELDS, field_map, problems_of
 from staged_rollout.records.json_line import json_object
 from staged_rollout.records.lines import LineReader
-from staged_rollout.records.parse import parse_capture, parse_outcome, parse_prediction, prediction_of
+from staged_rollout.records.parse import parse_line
+from staged_rollout.records.parse_captures import prediction_of
+from staged_rollout.records.tables import TABLES
 from staged_rollout.spec.home import Home
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+ENVELOPE = {
+    "request_id": "r",
+    "timestamp": "2026-03-02T10:00:00Z",
+    "rollout": None,
+    "unit_id": "u",
+    "variant": "v",
+    "model_version": None,
+    "prediction": 1,
+    "latency_ms": 1,
+    "status": 200,
+    "features": {},
+    "shadow_prediction": 1,
+    "outcome": 1,
+    "rating": 1,
+}
 NAME = "logs/outcomes/churn/labels.jsonl"
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
@@ -61,14 +80,33 @@ def test_what_json_writes_is_read_back_as_it_was(value, ascii_only):
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]":,\\ \tu0dntrue1e9.-', max_size=60).map(str.encode))
 def test_any_bytes_are_a_row_or_a_reason(content):
     """The law: the parser is total; it never fails in another way than by naming a reason."""
-    for parse in (
-        lambda: parse_prediction(content, endpoint="e", pseudonym=str),
-        lambda: parse_outcome(content, endpoint="e", pseudonym=str),
-        lambda: parse_capture(content, endpoint="e", variant="v"),
-    ):
+    for kind in TABLE_OF:
         with pytest.raises(LineRejectedError) as caught:
-            parse()
+            parse_line(content, LineContext(kind, "e", str, variant="v"))
         assert caught.value.message
+
+
+names = st.sampled_from(sorted({name for fields in FIELDS.values() for name in fields} | {"eur", "features.plan"}))
+theirs = st.none() | st.sampled_from(["", "a", "a.b", "=x", "a:utc", "a:unix", "a:unix-ms", "a:flag", "a:-1", "a?"])
+inner = values | st.sampled_from(["2026-03-02", "x-y", 1_772_445_600, 10**18, True, {"b": 1}])
+
+
+@given(st.sampled_from(sorted(TABLE_OF)), st.dictionaries(names, theirs, max_size=8), st.data())
+def test_any_line_by_any_field_map_is_a_row_or_a_reason(kind, entries, data):
+    """The law: a field map without problems makes the parser no less total."""
+    entries = {name: key for name, key in entries.items() if not problems_of(kind, {"unit_id": "a", name: key})}
+    event("problem" if problems_of(kind, entries) else "no problem")
+    keys = st.sampled_from(["a", "a.b", "timestamp", "prediction", "shadow_prediction", "outcome", "rating", *entries])
+    record = {**ENVELOPE, **data.draw(st.dictionaries(keys, inner, max_size=10))}
+    context = LineContext(kind, "e", lambda unit: f"hash of {unit}", "v", field_map(kind, entries))
+    try:
+        row = parse_line(json.dumps(record).encode(), context)
+    except LineRejectedError:
+        event("a reason")
+    else:
+        event("a row")
+        assert context.table == row.table
+        assert set(row.values) == {column.name for column in TABLES[row.table]} - {"source", "line"}
 
 
 @given(st.text(max_size=60) | st.text(alphabet='{}[]":, prediction01.e-', max_size=60))
