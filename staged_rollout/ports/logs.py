@@ -46,7 +46,9 @@ class LogFile:
         Args:
             pseudonym: Keyed hash of a unit id.
         """
-        return LineContext(self.kind, self.endpoint, pseudonym, self.variant, self.fields, self.at)
+        # Lines that tell their own time are parsed together, whichever file they lie in.
+        at = self.at if self.kind == "ground-truth" else None
+        return LineContext(self.kind, self.endpoint, pseudonym, self.variant, self.fields, at)
 
 
 class LogSource(Protocol):

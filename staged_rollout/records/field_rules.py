@@ -49,8 +49,12 @@ FIELDS: Mapping[LineKind, tuple[str, ...]] = {
 }
 """The fields of each kind that a map may name; for the first three, any other name is a measure."""
 
+_NO_MEASURE = frozenset(name for names in FIELDS.values() for name in names)
 WITH_MEASURES: frozenset[LineKind] = frozenset({"predictions", "capture", "shadow"})
 """Kinds whose rows keep measures."""
+
+MAY_BE_MISSING = frozenset({"assigned_variant", "fallback", "epoch"})
+"""Fields that have a default where a line lacks them: the variant, false, and 0."""
 
 CONSTANT = frozenset({"rollout", "variant", "assigned_variant", "model_version", "shadow_variant"})
 """Fields that a map may set to one text for all lines."""
@@ -156,7 +160,7 @@ def problem_of(kind: LineKind, name: str, theirs: str | None) -> str:
     known = FIELDS[kind]
     feature = name.startswith("features.") and "features" in known
     measure = name not in known and not feature
-    if measure and (kind not in WITH_MEASURES or not _MEASURE.fullmatch(name)):
+    if measure and (kind not in WITH_MEASURES or name in _NO_MEASURE or not _MEASURE.fullmatch(name)):
         also = "; others are measures: a letter, then letters, digits and '_'" if kind in WITH_MEASURES else ""
         return f"{name[:64]!r} is not a field of {kind} lines; accepted: {', '.join(known)}{also}"
     if not theirs:
@@ -181,8 +185,23 @@ def problem_of(kind: LineKind, name: str, theirs: str | None) -> str:
     return ""
 
 
+def problems_of(kind: LineKind, entries: Mapping[str, str | None]) -> list[str]:
+    """What is wrong with a field map, entry by entry and as a whole; [] when nothing is.
+
+    Args:
+        kind: Kind of line.
+        entries: Our names to theirs.
+    """
+    problems = [problem for entry in entries.items() if (problem := problem_of(kind, *entry))]
+    if kind == "capture" and not problems and not entries.get("unit_id"):
+        kept = [name for name in entries if name not in FIELDS["capture"] or name in {"features", "request_id"}]
+        if kept:
+            problems.append(f"{', '.join(kept)} of captures need a rule for unit_id: only exposures have them")
+    return problems
+
+
 def field_map(kind: LineKind, entries: Mapping[str, str | None]) -> FieldMap:
-    """The field map of a kind of line from names without problems; see `problem_of`."""
+    """The field map of a kind of line from names without problems; see `problems_of`."""
     known = FIELDS[kind]
     ours = {name for name in entries if name in known or (name.startswith("features.") and "features" in known)}
     return FieldMap(

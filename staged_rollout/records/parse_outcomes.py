@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from staged_rollout.errors import LineRejectedError
 from staged_rollout.records import fields
 from staged_rollout.records.blocks import LineContext
 from staged_rollout.records.json_line import rejected
@@ -64,7 +65,10 @@ def ground_truth_row(record: Mapping[str, Any], context: LineContext) -> Row:
     timestamp = line.timestamp() if line.named("timestamp") else context.at
     if timestamp is None:
         rejected("no timestamp: neither the line nor its file's place tells one")
-    outcome = first_number(truth)
+    try:
+        outcome = first_number(truth)
+    except LineRejectedError:
+        rejected("groundTruthData.data is not a number")
     # Not the timestamp: a copy of the file, written later, tells nothing new.
     parts = ("ground-truth", context.endpoint, (outcome + 0.0).hex(), request_id)
     return _row(context, timestamp, outcome, (None, request_id, None), parts)
