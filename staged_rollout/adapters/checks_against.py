@@ -13,8 +13,9 @@ from staged_rollout.stats import population_stability
 VOLUME_BOUNDS = (0.1, 10.0)
 """The endpoint's rows against the reference day, over the hours that the reference covers: weekends and campaigns move
 it several-fold, a broken log by more."""
-MIN_VOLUME = 100
-"""Rows of the reference day below which it is not compared: of 100 expected rows fewer than 10 are no chance."""
+MIN_VOLUME = 300
+"""Rows of the reference day below which it is not compared: on a quiet day of a third of them, in threes by unit, fewer
+than a tenth is still no chance."""
 MIN_COVERAGE = 0.75
 """Share of the expected rows that must lie in hours with any row: six silent hours of an even day are too many."""
 MIN_HOUR_ROWS = 20

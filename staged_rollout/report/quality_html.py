@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from staged_rollout.report.figures import moment
-from staged_rollout.report.html_markup import Html, blocks, command, section, table, tag
+from staged_rollout.report.html_markup import Html, blocks, command, section, table, tag, words
 from staged_rollout.report.html_style import STYLE
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -104,7 +104,10 @@ def index_html(pages: Sequence[tuple[str, Sequence[tuple[str, bool | None]]]]) -
         section(
             f"r{number}",
             rollout,
-            tag("ul", *(tag("li", tag("a", day, href=f"{rollout}/{day}.html"), _said(passed)) for day, passed in days)),
+            tag(
+                "ul",
+                *(tag("li", words(tag("a", day, href=f"{rollout}/{day}.html"), _said(passed))) for day, passed in days),
+            ),
         )
         for number, (rollout, days) in enumerate(pages)
     ]
@@ -121,7 +124,7 @@ _ADVICE = (
 def _said(passed: bool | None) -> Html:
     if passed is None:
         return Html()
-    return tag("span", " passed") if passed else tag("span", " failed", class_="alarm")
+    return tag("span", "passed") if passed else tag("span", "failed", class_="alarm")
 
 
 def _page(title: str, body: Html) -> str:
