@@ -187,12 +187,12 @@ def test_a_first_day_and_tiny_traffic_are_not_compared(checks):
 
 
 def test_a_log_that_began_within_the_reference_day_is_compared_over_its_hours(checks):
-    """The law: two hours of yesterday against a whole today are no twelvefold volume."""
-    report = checks.run("predictions", replace(FACTS, hours=[*hours(BEFORE, since=21), *hours(DAY)]))
+    """The law: four hours of yesterday against a whole today are no twelvefold volume."""
+    report = checks.run("predictions", replace(FACTS, hours=[*hours(BEFORE, since=20), *hours(DAY)]))
     found = {result.name: result.observed for result in report.results}
 
     assert report.passed
-    assert "1 times: 200 rows of the endpoint, 200 on 2026-03-02" == found["volume is like the reference day's"]
+    assert "1 times: 300 rows of the endpoint, 300 on 2026-03-02" == found["volume is like the reference day's"]
 
 
 def test_an_empty_day_fails_by_one_reason(checks):

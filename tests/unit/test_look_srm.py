@@ -77,7 +77,7 @@ def test_evidence_and_reports_tell_where(rollouts):
         dimension="plan",
         value="<b>pro</b>",
         counts=(210, 120),
-        residual=-4.95,
+        residual=-4.9,
         p_holm=0.00012,
         cells=31,
     )
