@@ -11,7 +11,20 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from staged_rollout.cli import acts, designs, doctor, files, reading, report, sample_plan, statistics, work
+from staged_rollout.cli import (
+    acts,
+    designs,
+    doctor,
+    files,
+    ingest,
+    lake,
+    quarantine,
+    reading,
+    report,
+    sample_plan,
+    statistics,
+    work,
+)
 from staged_rollout.cli.output import fault, print_error
 from staged_rollout.cli.session import (
     ConfigsOption,
@@ -58,17 +71,23 @@ def everywhere(
 ) -> None:
     """Take a new model version to production, or back out, on evidence.
 
+    \b
+    What was decided, why  staged-rollout report ROLLOUT --open
+    Stop a rollout         staged-rollout rollback ROLLOUT --as YOU --reason WHY
+    Read your own logs     staged-rollout ingest LOGS --field NAME=THEIRS
+    How a metric is meant  staged-rollout explain FILE
+
     What the commands read and write is the ledger of an environment; they work when Prefect is down.
 
     With --json each command prints one JSON document on stdout, with the keys that its own --help names, and an error
     is {"error": {"type", "message", "hint", "exit_code", "facts"}} on stderr.
 
     Example: staged-rollout status
-    """
+    """  # noqa: D301 - click's mark of lines that stay as they are
     context.obj = Settings(environment, home, configs, as_json, debug)
 
 
-for module in (reading, report, doctor, acts, files, work, designs, sample_plan, statistics):
+for module in (reading, report, doctor, acts, files, work, ingest, quarantine, lake, designs, sample_plan, statistics):
     module.add_to(app)
 
 

@@ -43,6 +43,22 @@ PARAMETERS = {
     "thresholds": [10.0, 20.0],
     "segment": "plan",
     "day": T0.date(),
+    "field": "measure",
+    "field_key": "revenue",
+    "divisor": None,
+    "divisor_key": None,
+    "operator": None,
+    "number": None,
+    "phrase": None,
+    "steps": 100.0,
+    "each": False,
+    "cap": None,
+    "needed": False,
+    "settled": T0.date(),
+    "reason": "",
+    "sources": ["s"],
+    "first_line": 1,
+    "last_line": 10,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ from staged_rollout.cli.session import rollout_id
 from staged_rollout.errors import NotFoundError, StagedRolloutError
 
 HEAVY = ("prefect", "mlflow", "sagemaker", "great_expectations", "pandas", "duckdb", "pyiceberg", "scipy", "boto3")
-COMMANDS = sorted(set(get_command(app).commands) - {"ledger"})
+COMMANDS = sorted(set(get_command(app).commands) - {"ledger", "lake"})
+IN_GROUPS = [["ledger", "verify"], *(["lake", name] for name in ("tables", "files", "verify", "compact", "erase"))]
 ACTS = ("approve", "reject", "pause", "resume", "rollback", "cancel", "note", "restore")
 HOSTILE = (
     "../../x",
@@ -60,7 +62,7 @@ def test_without_arguments_it_helps(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(COMMANDS) <= set(out.split())
 
 
-@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), ["ledger", "verify"]])
+@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), *IN_GROUPS])
 def test_every_command_has_an_example_and_says_what_its_json_holds(
     capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
@@ -202,3 +204,14 @@ def test_reading_starts_without_the_heavy_packages(tmp_path: Path, arguments: li
     )
 
     assert ended.stderr.rpartition("loaded:")[2] == ""
+
+
+def test_the_help_answers_what_a_newcomer_asks_first(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was decided and why, how to stop it, how to read one's own logs, how a metric is meant: a command each."""
+    _, out, _ = outcome(capsys, "--help")
+    lines = [line.strip() for line in out.splitlines()]
+    asked = [line for line in lines if re.match(r"(What was|Stop|Read|How) .*  staged-rollout ", line)]
+    assert ["report", "rollback", "ingest", "explain"] == [
+        re.split(r"staged-rollout ", line)[1].split()[0] for line in asked
+    ]
+    assert max(map(len, lines)) <= 80
