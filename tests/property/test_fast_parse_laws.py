@@ -22,9 +22,7 @@ CONTEXTS = {
     "capture": LineContext("capture", "churn", PSEUDONYM, variant="v2"),
 }
 
-texts = st.text(max_size=8) | st.sampled_from(
-    ["v1", "a", "", " ", "null", "0", 'a"b', "\\", "\x00", "\ud800", "}", ", "]
-)
+texts = st.text(max_size=8) | st.sampled_from(["v1", "a", "", " ", "null", "0", 'a"b', "\\", "\x00", "\ud800", "}", ", "])
 numbers = (
     st.integers(-(2**65), 2**65)
     | st.integers(-20, 300)
@@ -66,15 +64,9 @@ flat = st.fixed_dictionaries(
         "prediction": mostly(numbers | st.none()),
         "latency_ms": mostly(numbers),
         "status": mostly(st.integers(0, 600)),
-        "features": mostly(
-            st.fixed_dictionaries({"a": values, "b": values}) | st.dictionaries(texts, values, max_size=3)
-        ),
+        "features": mostly(st.fixed_dictionaries({"a": values, "b": values}) | st.dictionaries(texts, values, max_size=3)),
     },
-    optional={
-        "epoch": mostly(st.integers(-1, 9)),
-        "fallback": mostly(st.booleans()),
-        "assigned_variant": mostly(texts),
-    },
+    optional={"epoch": mostly(st.integers(-1, 9)), "fallback": mostly(st.booleans()), "assigned_variant": mostly(texts)},
 )
 foreign = st.fixed_dictionaries(
     {
@@ -135,25 +127,7 @@ def _written(record, ascii_only, separators):
 def _bitten(draw, line):
     begin = draw(st.integers(0, len(line)))
     end = draw(st.integers(begin, min(len(line), begin + 3)))
-    marks = [
-        b'"',
-        b"\\",
-        b"{",
-        b"}",
-        b"[",
-        b"]",
-        b",",
-        b":",
-        b" ",
-        b"\n",
-        b"\r",
-        b"\x00",
-        b"\xff",
-        b"1",
-        b"e",
-        b"-",
-        b"null",
-    ]
+    marks = [b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b" ", b"\n", b"\r", b"\x00", b"\xff", b"1", b"e", b"-", b"null"]
     return line[:begin] + draw(st.sampled_from(marks) | st.binary(max_size=3)) + line[end:]
 
 

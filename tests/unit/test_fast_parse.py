@@ -173,7 +173,9 @@ ODD = {
     "the end of time": changed(timestamp="9999-12-31T23:59:59.999Z"),
     "beyond the end of time": changed(timestamp="9999-12-31T23:45:00.000-00:30"),
     "number as timestamp": changed(timestamp=1772445600),
-    **{f"missing {key}": json.dumps({k: v for k, v in flat(5).items() if k != key}).encode() for key in flat(5)},
+    **{
+        f"missing {key}": json.dumps({k: v for k, v in flat(5).items() if k != key}).encode() for key in flat(5)
+    },
     "wrong case": ONE.replace(b'"status"', b'"Status"'),
     "wrong case of an optional key": ONE.replace(b'"epoch"', b'"Epoch"'),
     "numeric id": changed(unit_id=42),
@@ -235,9 +237,7 @@ def test_all_odd_lines_at_once_and_again():
         lines(flat(n, features={"a": {"b": [n, n / 7]}, "c": {}, "d": [], "e": [{"f": "x"}]}) for n in range(200)),
         lines(flat(n, timestamp=f"2026-03-02T10:00:{n % 60:02d}+0{n % 3}:30") for n in range(200)),
         lines(flat(n, timestamp=f"2026-03-{n % 28 + 1:02d}T1{n % 10}:00:00.{n:0{n % 6 + 1}d}Z"[:27]) for n in range(9)),
-        lines(
-            {k: v for k, v in flat(n).items() if k not in {"epoch", "fallback", "assigned_variant"}} for n in range(99)
-        ),
+        lines({k: v for k, v in flat(n).items() if k not in {"epoch", "fallback", "assigned_variant"}} for n in range(99)),
         lines({"trace": {"id": n, "tags": ["a"]}, **flat(n)} for n in range(200)),
         lines(dict(reversed(flat(n).items())) for n in range(200)),
         lines(flat(n, latency_ms=float(f"{n + 1}e{n % 40 - 20}")) for n in range(200)),
@@ -281,16 +281,10 @@ def test_outcomes(content):
         lines(capture(n, "JSON", json.dumps({"prediction": n / 7})) for n in range(200)),
         lines(capture(n, "JSON", json.dumps({"prediction": n / 7, "text": 'a"b\\c\n'})) for n in range(200)),
         lines(capture(n, "BASE64", ["MC41", "AAAA", "/w==", "x", "MQ=="][n % 5]) for n in range(200)),
-        lines(
-            capture(n, "CSV", ["", " 1 ", "1e999", "nan", "-0", "1;2", "\ud83d\ude00", "1\r\n"][n % 8])
-            for n in range(200)
-        ),
+        lines(capture(n, "CSV", ["", " 1 ", "1e999", "nan", "-0", "1;2", "\ud83d\ude00", "1\r\n"][n % 8]) for n in range(200)),
         lines({**capture(n), "captureData": {"endpointOutput": None}} for n in range(200)),
         lines({**capture(n), "captureData": {}} for n in range(200)),
-        lines(
-            {**capture(n), "eventMetadata": {"eventId": "e", "inferenceTime": "2026-02-14T17:25:49Z"}}
-            for n in range(99)
-        ),
+        lines({**capture(n), "eventMetadata": {"eventId": "e", "inferenceTime": "2026-02-14T17:25:49Z"}} for n in range(99)),
         lines(capture(n).get("eventMetadata") for n in range(200)),
     ],
 )
