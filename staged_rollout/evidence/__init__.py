@@ -1,6 +1,14 @@
 """What one look knows."""
 
-from staged_rollout.evidence.look import BoundFigures, LookFigures, StageWiseFigures, StopFigures, SuccessFigures
+from staged_rollout.evidence.look import (
+    BoundFigures,
+    LookFigures,
+    MeanFigures,
+    MomentFigures,
+    StageWiseFigures,
+    StopFigures,
+    SuccessFigures,
+)
 from staged_rollout.evidence.model import (
     BaselineFigures,
     DriftFigures,
@@ -27,6 +35,8 @@ __all__ = [
     "HarmGuardFigures",
     "HealthFigures",
     "LookFigures",
+    "MeanFigures",
+    "MomentFigures",
     "PlatformFigures",
     "QualityFigures",
     "SegmentFigures",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from staged_rollout.evidence.figures import Figures
 from staged_rollout.evidence.look import LookFigures
@@ -61,17 +61,31 @@ class ShadowFigures(Figures):
 
 
 class BaselineFigures(Figures):
-    """The champion's success metric before LIVE: as measured on closed units, or as the file gives it."""
+    """The champion's success metric before LIVE: as measured on closed units, or as the file gives it.
+
+    Attributes:
+        given: As the file gives it; None: measured.
+        units: Closed units that count; 0 where nothing was measured.
+        successes: Successes among them; 0 of a mean or a ratio.
+        mean: The mean or ratio of these units; None of a rate, or when nothing was measured.
+        sd: Standard deviation of one unit's value, given or measured; None of a rate, or when it is not known.
+    """
+
+    silent: ClassVar[frozenset[str]] = frozenset({"mean", "sd"})
 
     given: float | None
     units: int
     successes: int
+    mean: float | None = None
+    sd: float | None = None
 
     @property
     def value(self) -> float | None:
         """The baseline that a plan would use."""
         if self.given is not None:
             return self.given
+        if self.mean is not None:
+            return self.mean
         return self.successes / self.units if self.units else None
 
 

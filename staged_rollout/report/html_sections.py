@@ -11,6 +11,7 @@ from staged_rollout.report.html_facts import Facts
 from staged_rollout.report.html_markup import Html, bullets, section, table, tag, words
 from staged_rollout.report.html_markup import figure as framed
 from staged_rollout.report.statistics_charts import e_value_text
+from staged_rollout.spec.amounts import Unit
 from staged_rollout.spec.metrics import GUARDRAILS
 from staged_rollout.state import State
 
@@ -200,13 +201,14 @@ def trust(facts: Facts) -> Html:
 def segments(facts: Facts) -> Html:
     """Differences within segments: reported, never decided on."""
     found = next((item.evidence.segments for item in reversed(facts.knowledge) if item.evidence.segments), ())
+    unit: Unit = "share" if facts.state.spec.in_shares else "value"
     rows = [
         (
             item.segment,
             item.value,
             f"{item.n_champion:,}",
             f"{item.n_candidate:,}",
-            points(item.estimate),
+            points(item.estimate, unit),
             NONE if item.p_holm is None else f"{item.p_holm:.3f}",
         )
         for item in found[:MOST_ROWS]
