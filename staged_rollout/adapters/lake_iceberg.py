@@ -16,8 +16,10 @@ from typing import Any
 from staged_rollout.adapters import lake_sql
 from staged_rollout.adapters.lake_batches import Batches
 from staged_rollout.adapters.lake_catalog import Catalog, IcebergTables, sqlite_catalog
+from staged_rollout.adapters.lake_lens import SeenLake
 from staged_rollout.errors import DataError, LeaseHeldError
 from staged_rollout.ports.lake import Batch, BatchDraft, FileBooks, Rows, SourceClaim, Stream
+from staged_rollout.ports.lens import Lens
 from staged_rollout.records.tables import TABLES, TableName
 from staged_rollout.records.units import KEY_BYTES, unit_hash
 from staged_rollout.spec.home import Home
@@ -85,7 +87,19 @@ class IcebergLake:
             NotFoundError: no such statement.
             DataError: the statement does not fit its parameters or tables, or the snapshot has expired.
         """
-        return lake_sql.run(name, parameters, lambda table: self._files(table, batch.snapshots.get(table)))
+        return lake_sql.run(name, parameters, lambda table: self.files(table, batch))
+
+    def files(self, table: TableName, batch: Batch) -> list[str]:
+        """Parquet files of a table as a batch pins it.
+
+        Raises:
+            DataError: the snapshot has expired.
+        """
+        return self._files(table, batch.snapshots.get(table))
+
+    def through(self, lens: Lens) -> SeenLake:
+        """The lake as the log of another rollout: for questions only."""
+        return SeenLake(self, lens)
 
     def unit_id(self, unit: str) -> str:
         """The keyed hash that stands for a unit in every table."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from staged_rollout.errors import DataError, NotFoundError
+from staged_rollout.ports.lens import Lens
 from staged_rollout.records.tables import TABLES, ColumnType, TableName
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -86,19 +87,28 @@ def statement(name: str) -> Statement:
     )
 
 
-def run(name: str, parameters: Mapping[str, Any], files: Callable[[TableName], Sequence[str]]) -> Any:
+def run(
+    name: str,
+    parameters: Mapping[str, Any],
+    files: Callable[[TableName], Sequence[str]],
+    *,
+    lens: Lens | None = None,
+) -> Any:
     """Run a statement and answer a pyarrow Table.
 
     Args:
         name: The statement.
         parameters: At least its parameters, others are left aside; lists are bound as lists, moments must have a zone.
         files: Parquet files of a table that the statement reads; an empty list is an empty table.
+        lens: What the tables are seen through, if anything.
 
     Raises:
         NotFoundError: no such statement.
         DataError: missing parameters, a moment without a zone, or what the engine refused.
     """
     import duckdb
+
+    from staged_rollout.adapters.lake_lens import SHOWN, look_through
 
     found = statement(name)
     _check_parameters(found, parameters)
@@ -111,7 +121,9 @@ def run(name: str, parameters: Mapping[str, Any], files: Callable[[TableName], S
         connection.execute("SET TimeZone = 'UTC'")
         try:
             for table in sorted(found.tables):
-                connection.execute(_view(table, files(table)))
+                connection.execute(_view(table, files(table), below="logged_" if lens and table in SHOWN else ""))
+            if lens is not None:
+                look_through(connection, lens, found.tables)
             bound = {key: value for key, value in parameters.items() if key in found.parameters}
             return connection.sql(found.text, params=bound).to_arrow_table()
         except duckdb.Error as error:
@@ -170,11 +182,11 @@ def _check_parameters(found: Statement, parameters: Mapping[str, Any]) -> None:
             raise DataError(f"sql/{found.name}.sql: {key} = {value} has no time zone")
 
 
-def _view(table: TableName, files: Sequence[str]) -> str:
+def _view(table: TableName, files: Sequence[str], *, below: str = "") -> str:
     columns = TABLES[table]
     if not files:
         cells = ", ".join(f'CAST(NULL AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
-        return f"CREATE VIEW {table} AS SELECT {cells} WHERE false"
+        return f"CREATE VIEW {below}{table} AS SELECT {cells} WHERE false"
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     cells = ", ".join(f'CAST("{column.name}" AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
-    return f"CREATE VIEW {table} AS SELECT {cells} FROM read_parquet([{listed}], union_by_name = true)"  # noqa: S608 - names are ours, quotes are doubled
+    return f"CREATE VIEW {below}{table} AS SELECT {cells} FROM read_parquet([{listed}], union_by_name = true)"  # noqa: S608 - names are ours, quotes are doubled
