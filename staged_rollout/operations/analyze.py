@@ -96,6 +96,13 @@ class Analysis:
         return self.steps[-1].decision
 
     @property
+    def next_look(self) -> datetime | None:
+        """When the next look is due; None when the test has ended, or no look is left."""
+        slots = () if self.ended else self.plan.slots
+        due = (self.comparison.lens.since + after for after in slots)
+        return next((at for at in due if at > self.comparison.as_of), None)
+
+    @property
     def looks(self) -> tuple[Step, ...]:
         """Steps at which a look was taken."""
         return tuple(step for step in self.steps if step.look is not None)

@@ -17,9 +17,11 @@ class Home:
 
     Attributes:
         root: `STAGED_ROLLOUT_HOME`, by default `.staged-rollout` in the working directory.
+        lake_folder: A lake that lies elsewhere; None: `lake` below the root.
     """
 
     root: Path
+    lake_folder: Path | None = None
 
     @classmethod
     def from_environment(cls, override: str | Path | None = None) -> Home:
@@ -43,7 +45,7 @@ class Home:
     @property
     def lake(self) -> Path:
         """Iceberg warehouse, its SQLite catalog, claims and batches."""
-        return self.root / "lake"
+        return self.lake_folder or self.root / "lake"
 
     @property
     def logs(self) -> Path:
