@@ -13,10 +13,11 @@ from staged_rollout.cli.output import as_data, counting, print_json, print_table
 from staged_rollout.cli.session import DEFAULT_ENVIRONMENT, Session, shared
 from staged_rollout.errors import NotFoundError, PlatformError, SpecError
 from staged_rollout.ports import Platform
-from staged_rollout.report.figures import NONE, interval, moment, p_value, points, score, share
+from staged_rollout.report.figures import NONE, count, interval, moment, p_value, points, score, share
 from staged_rollout.spec.environment import EnvironmentSpec
 from staged_rollout.spec.load import load_rollout
 from staged_rollout.spec.locations import config_file, configs_dir
+from staged_rollout.state import fold
 
 if TYPE_CHECKING:
     from staged_rollout.operations.analyze import Analysis, Step
@@ -63,8 +64,8 @@ def analyze(
 ) -> None:
     """Try a rollout file on logs that are already there.
 
-    Takes every look that the file plans on what the lake holds, and says what would have been decided, and when. Nothing
-    is served and nothing is written. A TIME is a day (its first moment, UTC) or a moment with its zone.
+    Takes every look that the file plans on what the lake holds, and says what would have been decided, and when.
+    Nothing is served and nothing is written. A TIME is a day (its first moment, UTC) or a moment with its zone.
 
     JSON: {"rollout", "endpoint", "champion", "candidate", "live_from", "as_of", "plan": {"baseline", "baseline_units",
     "mde", "margin", "n_eff_max", "inflation"}, "looks": [{"slot", "kind", "cut_off", "closed", "units", "successes",
@@ -156,10 +157,8 @@ def _say(found: Analysis, plot: Path | None) -> None:
     _say_trust(found)
     say("")
     decision = found.decision
-    verdict = (
-        str(decision.action) if found.ended else f"still running at {moment(found.comparison.as_of)}: {decision.action}"
-    )
-    say(f"Verdict: {verdict}", "bold")
+    running = "" if found.ended else f"still running at {moment(found.comparison.as_of)}: "
+    say(f"Verdict: {running}{decision.action}", "bold")
     for reason in decision.reasons:
         say(f"  {reason}")
     say(f"On {found.spec.success.metric} alone: {found.alone}.")
@@ -209,23 +208,17 @@ def _say_trust(found: Analysis) -> None:
             continue
         proven = f"z {score(guard.z_non_inferiority)} for being within its margin"
         say(f"guardrail {guard.name}: {proven}{', ALARM' if guard.alarm else ''}", "red" if guard.alarm else "")
-    days = {
-        day: passed
-        for step in found.steps
-        for day, passed in [(step.evidence.quality.day, step.evidence.quality.passed)]
-    }
-    checked = [day for day in days if day is not None]
-    failed = [str(day) for day in checked if not days[day]]
-    last = (
-        f"the newest, {max(checked)}, {'passed' if days[max(checked)] else 'FAILED'}" if checked else "no day has ended"
-    )
-    say(f"quality at the looks: {last}" + (f"; failed: {', '.join(failed)}" if failed else ""))
-    stops = [step.look.stage_wise for step in found.looks if step.look is not None and step.look.stage_wise is not None]
-    for stop in stops:
-        say(
-            f"stage-wise, at the first stop of the test: p {p_value(stop.p_value)} one-sided, median-unbiased difference "
-            f"{points(stop.estimate)}, interval {interval(stop.interval)}"
-        )
+    days = fold(found.events).quality
+    failed = [str(day) for day, passed in sorted(days.items()) if not passed]
+    checked = f"{count(len(days), 'event day')} checked, {len(days) - len(failed)} passed"
+    say(f"quality: {checked}" + (f"; failed: {', '.join(failed)}" if failed else ""), "red" if failed else "")
+    for step in found.looks:
+        stop = step.look.stage_wise if step.look is not None else None
+        if stop is not None:
+            say(
+                f"stage-wise, at the first stop of the test: p {p_value(stop.p_value)} one-sided, median-unbiased "
+                f"difference {points(stop.estimate)}, interval {interval(stop.interval)}"
+            )
 
 
 def _draw(found: Analysis, file: Path) -> None:
