@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.maintain import forget_old_snapshots
+from tasks.maintain import keep_lake
 
 
 @flow(name="maintain-lake", flow_run_name="maintain")
-def maintain_lake(environment: str = "local") -> str:
-    """Forget snapshots that no batch of the retention time is pinned to; data files stay.
+def maintain_lake(environment: str = "local") -> list[str]:
+    """Compact small files, remove rows beyond the retention time, expire old snapshots, delete what nobody needs.
+
+    A look that is being taken keeps its rows, and a rollout that runs keeps its days.
 
     Args:
         environment: The environment's name.
 
     Returns:
-        What was forgotten.
+        What was done, in words.
     """
-    return forget_old_snapshots(environment)
+    return keep_lake(environment)

@@ -13,7 +13,7 @@ FROM (
   SELECT
     p.*,
     ROW_NUMBER() OVER (PARTITION BY p.unit_id ORDER BY p."timestamp", p.request_id) AS place
-  FROM predictions AS p
+  FROM first_rows AS p
   WHERE p.endpoint = $endpoint
     AND p.rollout = $rollout
     AND p.epoch IN $epochs

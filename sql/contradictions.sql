@@ -10,7 +10,7 @@ FROM (
     p.unit_id AS unit_id,
     MIN(p.assigned_variant) AS lowest_variant,
     MAX(p.assigned_variant) AS highest_variant
-  FROM predictions AS p
+  FROM first_rows AS p
   WHERE p.endpoint = $endpoint
     AND p.rollout = $rollout
     AND p.epoch IN $epochs

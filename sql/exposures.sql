@@ -21,7 +21,7 @@ FROM (
     ROW_NUMBER() OVER (PARTITION BY p.unit_id ORDER BY p."timestamp", p.request_id) AS place,
     MIN(p.assigned_variant) OVER (PARTITION BY p.unit_id) AS lowest_variant,
     MAX(p.assigned_variant) OVER (PARTITION BY p.unit_id) AS highest_variant
-  FROM predictions AS p
+  FROM first_rows AS p
   WHERE p.endpoint = $endpoint
     AND p.rollout = $rollout
     AND p.epoch IN $epochs

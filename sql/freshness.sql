@@ -2,11 +2,10 @@
 -- Parameters: endpoint, rollout, cut_off
 -- Grain: one row
 -- Columns: rows, newest, rollout_rows, rollout_newest (null without rows)
+-- uses: unit_totals_at
 SELECT
-  COUNT(*) AS "rows",
-  MAX(p."timestamp") AS newest,
-  COUNT(CASE WHEN p.rollout = $rollout THEN 1 END) AS rollout_rows,
-  MAX(CASE WHEN p.rollout = $rollout THEN p."timestamp" END) AS rollout_newest
-FROM predictions AS p
-WHERE p.endpoint = $endpoint
-  AND p."timestamp" <= $cut_off
+  CAST(COALESCE(SUM(t.requests), 0) AS BIGINT) AS "rows",
+  MAX(t.last_at) AS newest,
+  CAST(COALESCE(SUM(CASE WHEN t.rollout = $rollout THEN t.requests END), 0) AS BIGINT) AS rollout_rows,
+  MAX(CASE WHEN t.rollout = $rollout THEN t.last_at END) AS rollout_newest
+FROM unit_totals_at AS t

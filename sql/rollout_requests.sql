@@ -2,6 +2,6 @@
 -- Parameters: rollout
 -- Grain: one row
 -- Columns: requests
-SELECT COUNT(*) AS requests
-FROM predictions AS p
-WHERE p.rollout = $rollout
+SELECT CAST(COALESCE(SUM(d.requests), 0) AS BIGINT) AS requests
+FROM unit_days AS d
+WHERE d.rollout = $rollout

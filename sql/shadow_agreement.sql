@@ -1,9 +1,10 @@
--- Purpose: how the shadow candidate's captured answers compare with what the champion answered to the same requests.
---   A captured answer without a readable prediction disagrees.
+-- Purpose: how the shadow candidate's answers compare with what the champion answered to the same requests.
+--   An answer is the one that the request's own line tells (shadow_variant), or else the captured one; one without a
+--   readable prediction disagrees.
 -- Parameters: endpoint, rollout, epochs (of shadow), cut_off, candidate (the shadow variant)
 -- Grain: one row
--- Columns: requests (answered), captured, agreed, units (with a captured answer), units_disagreeing (with at least
---   one disagreement)
+-- Columns: requests (answered), captured (with an answer of the shadow), agreed, units (with such an answer),
+--   units_disagreeing (with at least one disagreement)
 WITH answers AS (
   SELECT
     c.inference_id AS request_id,
@@ -18,15 +19,18 @@ WITH answers AS (
 compared AS (
   SELECT
     p.unit_id AS unit_id,
-    a.request_id IS NOT NULL AS captured,
-    a.request_id IS NOT NULL AND COALESCE(a.prediction = p.prediction, FALSE) AS agreed
+    a.request_id IS NOT NULL OR COALESCE(p.shadow_variant = $candidate, FALSE) AS captured,
+    CASE
+      WHEN COALESCE(p.shadow_variant = $candidate, FALSE) THEN COALESCE(p.shadow_prediction = p.prediction, FALSE)
+      ELSE a.request_id IS NOT NULL AND COALESCE(a.prediction = p.prediction, FALSE)
+    END AS agreed
   FROM predictions AS p
   LEFT JOIN answers AS a ON a.request_id = p.request_id
   WHERE p.endpoint = $endpoint
     AND p.rollout = $rollout
     AND p.epoch IN $epochs
     AND p."timestamp" <= $cut_off
-    AND p.status < 400
+    AND COALESCE(p.status, 200) < 400
     AND p.prediction IS NOT NULL
 )
 SELECT

@@ -2,7 +2,7 @@
 --   matures_after has passed since its first exposure. Outcomes belong to it by unit id, or by the request id of that
 --   exposure, and never lie before it. The latest one within the window counts; only when there is none, the earliest
 --   one after it does (after_closure). So the value of a closed unit never changes at a later look, however often its
---   label is corrected.
+--   label is corrected. Ratings (name is not null) are no labels.
 -- Parameters: endpoint, rollout, epochs, cut_off, matures_after (interval)
 -- Grain: unit
 -- Columns: unit_id, assigned_variant, exposed_at, exposed_day, closed, outcome, outcome_at, after_closure, correct
@@ -12,12 +12,12 @@ WITH joined AS (
   SELECT e.unit_id AS unit_id, e.exposed_at AS exposed_at, o."timestamp" AS outcome_at, o.outcome AS outcome
   FROM exposures AS e
   JOIN outcomes AS o ON o.unit_id = e.unit_id
-  WHERE o.endpoint = $endpoint
+  WHERE o.endpoint = $endpoint AND o.name IS NULL
   UNION ALL
   SELECT e.unit_id AS unit_id, e.exposed_at AS exposed_at, o."timestamp" AS outcome_at, o.outcome AS outcome
   FROM exposures AS e
   JOIN outcomes AS o ON o.request_id = e.request_id
-  WHERE o.endpoint = $endpoint
+  WHERE o.endpoint = $endpoint AND o.name IS NULL
 ),
 timed AS (
   SELECT

@@ -1,21 +1,21 @@
 -- Purpose: each unit's requests, errors and fallbacks in a stage, under its assigned variant (intention to treat). An
---   error is a status of 400 or more, an answer without a prediction, or a fallback: the caller was served by the champion, but the
---   variant under test was not fit to. Contradictory units are left out.
+--   error is a status of 400 or more, an answer with a status and without a prediction (logs that tell no status tell
+--   no errors), or a fallback: the caller was served by the champion, but the variant under test was not fit to.
+--   Contradictory units are left out.
 -- Parameters: endpoint, rollout, epochs, cut_off
 -- Grain: unit
 -- Columns: unit_id, assigned_variant, requests, errors, fallbacks
+-- uses: unit_totals_at
 SELECT
-  p.unit_id AS unit_id,
-  MIN(p.assigned_variant) AS assigned_variant,
-  COUNT(*) AS requests,
-  COUNT(CASE WHEN p.status >= 400 OR p.prediction IS NULL OR p.fallback THEN 1 END) AS errors,
-  COUNT(CASE WHEN p.fallback THEN 1 END) AS fallbacks
-FROM predictions AS p
-WHERE p.endpoint = $endpoint
-  AND p.rollout = $rollout
-  AND p.epoch IN $epochs
-  AND p."timestamp" <= $cut_off
-  AND p.unit_id IS NOT NULL
-  AND p.assigned_variant IS NOT NULL
-GROUP BY p.unit_id
-HAVING MIN(p.assigned_variant) = MAX(p.assigned_variant)
+  t.unit_id AS unit_id,
+  MIN(t.assigned_variant) AS assigned_variant,
+  CAST(SUM(t.requests) AS BIGINT) AS requests,
+  CAST(SUM(t.errors) AS BIGINT) AS errors,
+  CAST(SUM(t.fallbacks) AS BIGINT) AS fallbacks
+FROM unit_totals_at AS t
+WHERE t.rollout = $rollout
+  AND t.epoch IN $epochs
+  AND t.unit_id IS NOT NULL
+  AND t.assigned_variant IS NOT NULL
+GROUP BY t.unit_id
+HAVING MIN(t.assigned_variant) = MAX(t.assigned_variant)

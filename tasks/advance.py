@@ -47,6 +47,8 @@ def ingest_logs(environment: str) -> str:
         f"{report.quarantined:,} quarantined + {report.late:,} late + {report.blank:,} blank"
     )
     get_run_logger().info(line)
+    for finding in report.findings:
+        get_run_logger().warning("%s", finding)
     return line
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+
 from staged_rollout.adapters.assignments_file import FileAssignments
 from staged_rollout.adapters.health_files import FileHealth
 from staged_rollout.adapters.lake_iceberg import IcebergLake
 from staged_rollout.adapters.ledger_sql import open_ledger
 from staged_rollout.assignment import AssignmentDocument, VariantRef
 from staged_rollout.ports.health import HealthReading
-from staged_rollout.ports.lake import BatchDraft, FileBooks, SourceClaim
+from staged_rollout.ports.lake import BatchDraft, FileBooks, LakeWriter, SourceClaim
+from staged_rollout.records.tables import arrow_schema
 from staged_rollout.spec.home import Home
 from staged_rollout.state import Actor, NewEvent
 from tests.conftest import RolloutBuilder
@@ -36,7 +39,8 @@ def registered(url: str, *, at: datetime = AT) -> None:
         ledger.append("churn-v3", [new], expected_seq=0, at=at, actor=Actor("tests"), claim="churn-prod")
 
 
-def one_row(unit: str) -> BatchDraft:
+def one_row(writer: LakeWriter, unit: str) -> None:
+    """A batch of one row."""
     row = {
         "request_id": "q",
         "timestamp": AT,
@@ -56,13 +60,13 @@ def one_row(unit: str) -> BatchDraft:
         "source": "a",
         "line": 1,
     }
-    return BatchDraft(
-        at=AT,
-        rows={"predictions": [row]},
-        identities={("predictions", AT.date()): [b"q"]},
-        claims=[SourceClaim("a", 0, 0, 10, "digest", 1)],
-        books=[FileBooks("a", "predictions", 1, 1, 0, 0, 0, 0, 10, "churn-prod")],
-    )
+    schema = arrow_schema("predictions")
+    rows = pa.Table.from_pylist([dict.fromkeys(schema.names) | row], schema=schema)
+    batch = writer.begin()
+    batch.add("predictions", rows, [pa.array([b"q" * 16], type=pa.binary(16))])
+    claims = [SourceClaim("a", 0, 0, 10, "digest", 1)]
+    books = [FileBooks("a", "predictions", 1, 1, 0, 0, 0, 0, 10, "churn-prod")]
+    batch.commit(BatchDraft(AT, claims, books))
 
 
 def filled(home: Home) -> None:
@@ -70,7 +74,7 @@ def filled(home: Home) -> None:
     registered(home.ledger_url())
     lake = IcebergLake(home)
     with lake.writer() as writer:
-        writer.commit(one_row(lake.unit_id("customer-17")))
+        one_row(writer, lake.unit_id("customer-17"))
     lake.close()
     document = AssignmentDocument(
         endpoint="churn-prod",

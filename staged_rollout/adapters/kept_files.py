@@ -15,7 +15,7 @@ from typing import Any
 from staged_rollout.adapters.assignments_file import FileAssignments
 from staged_rollout.adapters.diagnosis import UPDATE, Check, Found
 from staged_rollout.adapters.health_files import FileHealth
-from staged_rollout.adapters.lake_batches import SCHEMA_VERSION
+from staged_rollout.adapters.lake_batches import READABLE_VERSIONS, SCHEMA_VERSION
 from staged_rollout.adapters.lake_catalog import NAMESPACE
 from staged_rollout.adapters.still_sqlite import read_still
 from staged_rollout.errors import StagedRolloutError
@@ -58,7 +58,7 @@ def lake_found(home: Home) -> Found:
     if not sealed.exists():
         return Found("ok", "no lake yet; the first ingest makes it")
     version, head = read_still(sealed, _head)
-    if version not in {0, SCHEMA_VERSION}:
+    if version not in {0, *READABLE_VERSIONS}:
         text = f"{sealed} has schema version {version}, this program reads {SCHEMA_VERSION}"
         return Found("broken", text, UPDATE)
     if head is None:

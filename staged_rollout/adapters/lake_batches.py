@@ -2,16 +2,18 @@
 
 Iceberg commits one table at a time. So a batch first appends to each table and is then *sealed* here: the row of
 `batches` pins every table's snapshot, and in the same transaction lie the claims, the books, the watermarks and the
-identities of the rows. Readers use the pins; what was appended and never sealed does not exist for them, and the next
-writer takes it back.
+names of the files that hold the identities of the rows. Readers use the pins; what was appended and never sealed does
+not exist for them, and the next writer takes it back.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -19,8 +21,12 @@ from staged_rollout.errors import DataError, NotFoundError
 from staged_rollout.ports.lake import Batch, BatchDraft, FileBooks, SourceClaim, Stream
 from staged_rollout.records.tables import TABLES, TableName
 
-SCHEMA_VERSION = 1
-"""`user_version` of the file; another one is refused instead of being misread."""
+SCHEMA_VERSION = 2
+"""`user_version` of the file."""
+
+READABLE_VERSIONS = frozenset({1, SCHEMA_VERSION})
+"""Versions that are read; the next writer brings the file up to date. Another one is refused instead of being misread.
+Version 1 held each identity as a row."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS batches (number INTEGER PRIMARY KEY, at TEXT NOT NULL, snapshots TEXT NOT NULL) STRICT;
@@ -38,13 +44,61 @@ CREATE TABLE IF NOT EXISTS books (
 CREATE TABLE IF NOT EXISTS watermarks (
   kind TEXT NOT NULL, endpoint TEXT NOT NULL, committed TEXT, pending TEXT NOT NULL,
   PRIMARY KEY (kind, endpoint)) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS identities (
-  dataset TEXT NOT NULL, event_date TEXT NOT NULL, identity BLOB NOT NULL,
-  PRIMARY KEY (dataset, event_date, identity)) STRICT, WITHOUT ROWID;
 """
 
-_CHUNK = 500
-"""Identities asked for in one statement; SQLite allows 32,766 parameters."""
+_RUNS = """
+CREATE TABLE IF NOT EXISTS runs (
+  dataset TEXT NOT NULL, event_date TEXT NOT NULL, first_batch INTEGER NOT NULL, last_batch INTEGER NOT NULL,
+  count INTEGER NOT NULL, digest TEXT NOT NULL,
+  PRIMARY KEY (dataset, event_date, first_batch)) STRICT, WITHOUT ROWID;
+"""
+
+_REMOVALS = """
+CREATE TABLE IF NOT EXISTS removals (
+  batch INTEGER NOT NULL REFERENCES batches(number), dataset TEXT NOT NULL, removed INTEGER NOT NULL,
+  reason TEXT NOT NULL, PRIMARY KEY (batch, dataset)) STRICT, WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Rows that a batch took out of a table on purpose.
+
+    Attributes:
+        table: The table.
+        removed: How many.
+        reason: retention or erased.
+    """
+
+    table: TableName
+    removed: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class SealedRun:
+    """A file of identities that sealed batches put into one table's event date.
+
+    Attributes:
+        table: The table.
+        day: The event date.
+        first_batch: The first of its batches.
+        last_batch: The last of its batches.
+        count: Identities in it.
+        digest: SHA-256 of them, hexadecimal.
+    """
+
+    table: TableName
+    day: date
+    first_batch: int
+    last_batch: int
+    count: int
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """The file, below the folder of runs."""
+        return f"{self.table}/{self.day}/{self.first_batch:08d}-{self.last_batch:08d}.run"
 
 
 class Batches:
@@ -58,14 +112,15 @@ class Batches:
         self._path = path
         with self._open() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in {0, SCHEMA_VERSION}:
+            if version not in {0, *READABLE_VERSIONS}:
+                accepted = ", ".join(map(str, sorted(READABLE_VERSIONS)))
                 raise DataError(
-                    f"{path} has schema version {version}, accepted: {SCHEMA_VERSION}",
+                    f"{path} has schema version {version}, accepted: {accepted}",
                     hint="it was written by another release of Staged Rollout",
                 )
             if version == 0:
                 connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(_TABLES)
+                connection.executescript(_TABLES + _RUNS + _REMOVALS)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def head(self) -> Batch:
@@ -95,6 +150,14 @@ class Batches:
         with self._open() as connection:
             rows = connection.execute("SELECT number, at, snapshots FROM batches ORDER BY number").fetchall()
         return [batch for batch in map(_batch, rows) if batch.at >= moment]
+
+    def before(self, number: int) -> Iterator[Batch]:
+        """Batches before one, the newest first."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT number, at, snapshots FROM batches WHERE number < ? ORDER BY number DESC", (number,)
+            )
+            yield from map(_batch, rows)
 
     def books(self, since_batch: int) -> list[FileBooks]:
         """Books of all batches after one, in order."""
@@ -126,6 +189,37 @@ class Batches:
             ).fetchall()
         return [SourceClaim(*row) for row in rows]
 
+    def all_claims(self) -> dict[str, dict[int, list[SourceClaim]]]:
+        """Source to generation to its claims, in order of bytes."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT source, generation, from_byte, to_byte, digest, lines FROM claims"
+                " ORDER BY source, generation, from_byte"
+            )
+            found: dict[str, dict[int, list[SourceClaim]]] = {}
+            for row in rows:
+                found.setdefault(row[0], {}).setdefault(row[1], []).append(SourceClaim(*row))
+        return found
+
+    def removed(self) -> Counter[str]:
+        """Rows that were taken out of each table on purpose."""
+        with self._open() as connection:
+            rows = connection.execute("SELECT dataset, SUM(removed) FROM removals GROUP BY dataset").fetchall()
+        return Counter(dict(rows))
+
+    def run_places(self) -> list[tuple[TableName, date]]:
+        """Tables and event dates that have runs."""
+        with self._open() as connection:
+            rows = connection.execute("SELECT DISTINCT dataset, event_date FROM runs ORDER BY 1, 2").fetchall()
+        return [(table, date.fromisoformat(day)) for table, day in rows]
+
+    def drop_runs(self, first: date) -> list[SealedRun]:
+        """Forget the identities of event dates before one; the runs whose files may go."""
+        gone = [run for table, day in self.run_places() if day < first for run in self.runs(table, day)]
+        with self._open() as connection:
+            connection.execute("DELETE FROM runs WHERE event_date < ?", (first.isoformat(),))
+        return gone
+
     def watermarks(self) -> dict[Stream, datetime]:
         """The newest accepted event time of each stream, as of the last run that finished."""
         with self._open() as connection:
@@ -134,30 +228,77 @@ class Batches:
             ).fetchall()
         return {(kind, endpoint): datetime.fromisoformat(committed) for kind, endpoint, committed in rows}
 
-    def seen(self, table: TableName, day: date, identities: Iterable[bytes]) -> set[bytes]:
-        """Those identities that a sealed batch holds for an event date."""
-        asked: list[bytes] = sorted(set(identities))
-        found: set[bytes] = set()
+    def runs(self, table: TableName, day: date) -> list[SealedRun]:
+        """The runs of identities of one table's event date, in order of batches."""
         with self._open() as connection:
-            for start in range(0, len(asked), _CHUNK):
-                some = asked[start : start + _CHUNK]
-                marks = ",".join("?" * len(some))
-                statement = (
-                    f"SELECT identity FROM identities WHERE dataset = ? AND event_date = ? AND identity IN ({marks})"  # noqa: S608 - only question marks are put in
-                )
-                found.update(row[0] for row in connection.execute(statement, (table, day.isoformat(), *some)))
-        return found
+            rows = connection.execute(
+                "SELECT first_batch, last_batch, count, digest FROM runs WHERE dataset = ? AND event_date = ?"
+                " ORDER BY first_batch",
+                (table, day.isoformat()),
+            ).fetchall()
+        return [SealedRun(table, day, *row) for row in rows]
 
-    def seal(self, number: int, snapshots: Mapping[str, int | None], draft: BatchDraft) -> Batch:
+    def replace_runs(self, run: SealedRun) -> None:
+        """Let one run, made anew, stand for all of its table's event date."""
+        with self._open() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            _write_runs(connection, [run], {(run.table, run.day): 0})
+            connection.execute("COMMIT")
+
+    def migrate(self, keep: Callable[[TableName, date, list[bytes]], SealedRun]) -> None:
+        """Bring a file of version 1 up to date: its identities become runs.
+
+        Args:
+            keep: Writes the identities of one table's event date into a file.
+        """
+        with self._open() as connection:
+            if connection.execute("PRAGMA user_version").fetchone()[0] != 1:
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            # Not executescript: it would commit.
+            connection.execute(_RUNS)
+            connection.execute(_REMOVALS)
+            places = connection.execute("SELECT DISTINCT dataset, event_date FROM identities").fetchall()
+            for dataset, event_date in places:
+                rows = connection.execute(
+                    "SELECT identity FROM identities WHERE dataset = ? AND event_date = ?", (dataset, event_date)
+                )
+                run = keep(dataset, date.fromisoformat(event_date), [row[0] for row in rows])
+                _write_runs(connection, [run], {})
+            connection.execute("DROP TABLE identities")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+
+    def seal(
+        self,
+        number: int,
+        snapshots: Mapping[str, int | None],
+        draft: BatchDraft,
+        runs: Sequence[SealedRun] = (),
+        removals: Sequence[Removal] = (),
+    ) -> Batch:
         """The commit point: everything that a batch is, in one transaction.
 
+        Args:
+            number: Its number.
+            snapshots: Table name to the snapshot that it pins.
+            draft: Claims, books and watermarks.
+            runs: Identities of its rows, one run for a table's event date; one that begins with an earlier batch
+                stands for all runs from that one on.
+            removals: Rows that it took out.
+
         Raises:
-            DataError: books that do not balance, a claim or identity that is already held, or a number that is taken.
+            DataError: books that do not balance, a claim that is already held, or a number that is taken.
         """
         try:
             with self._open() as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 self._write(connection, number, snapshots, draft)
+                _write_runs(connection, runs, {(run.table, run.day): run.first_batch for run in runs})
+                connection.executemany(
+                    "INSERT INTO removals VALUES (?, ?, ?, ?)",
+                    [(number, one.table, one.removed, one.reason) for one in removals],
+                )
                 connection.execute("COMMIT")
         except sqlite3.IntegrityError as error:
             raise DataError(f"batch {number} contradicts what the lake holds: {error}", batch=number) from error
@@ -178,9 +319,6 @@ class Batches:
             "INSERT INTO books VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(number, place, b.name, b.kind, b.endpoint, *_figures(b)) for place, b in enumerate(draft.books)],
         )
-        for (table, day), identities in draft.identities.items():
-            rows = [(table, day.isoformat(), identity) for identity in sorted(identities)]
-            connection.executemany("INSERT INTO identities VALUES (?, ?, ?)", rows)
         # Fixed-width UTC text compares like the moments themselves.
         for (kind, endpoint), newest in draft.newest.items():
             connection.execute(
@@ -215,6 +353,20 @@ class Batches:
 def empty_batch() -> Batch:
     """Batch 0: nothing was ever ingested."""
     return Batch(0, dict.fromkeys(TABLES), datetime.min.replace(tzinfo=UTC))
+
+
+def _write_runs(
+    connection: sqlite3.Connection, runs: Sequence[SealedRun], since: Mapping[tuple[TableName, date], int]
+) -> None:
+    """Write runs in place of those of the same event date that begin with a batch or a later one."""
+    connection.executemany(
+        "DELETE FROM runs WHERE dataset = ? AND event_date = ? AND first_batch >= ?",
+        [(table, day.isoformat(), first) for (table, day), first in since.items()],
+    )
+    connection.executemany(
+        "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?)",
+        [(r.table, r.day.isoformat(), r.first_batch, r.last_batch, r.count, r.digest) for r in runs],
+    )
 
 
 def _figures(books: FileBooks) -> tuple[int, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
 
 from staged_rollout.errors import DataError
-from staged_rollout.records.tables import TABLES, TableName, arrow_schema
+from staged_rollout.records.tables import TABLES, TableName
 
 NAMESPACE = "rollout"
 BATCH_PROPERTY = "batch"
@@ -70,36 +71,36 @@ class IcebergTables:
         self._catalog = catalog
 
     def ensure(self) -> None:
-        """Make the tables that are missing; the writer's business."""
+        """Make the tables that are missing, and give older ones the columns of today; the writer's business."""
         catalog = self._catalog
         catalog.create_namespace_if_not_exists(NAMESPACE)
         for name in TABLES:
             schema = iceberg_schema(name)
-            catalog.create_table_if_not_exists(
+            table = catalog.create_table_if_not_exists(
                 f"{NAMESPACE}.{name}", schema, partition_spec=_daily(schema), properties=TABLE_PROPERTIES
             )
+            _evolve(table, schema)
 
-    def append(self, table: TableName, rows: Sequence[Mapping[str, Any]], batch: int) -> int:
-        """Append rows in one snapshot that names its batch; its id.
+    def append(self, table: TableName, files: Sequence[Any], batch: int) -> int:
+        """Append data files in one snapshot that names its batch; its id.
 
-        Raises:
-            DataError: a value that does not fit its column.
+        Args:
+            table: Which table.
+            files: pyiceberg DataFiles; their Parquet files are written.
+            batch: Number of the batch.
         """
-        import pyarrow as pa
-
-        schema = arrow_schema(table)
-        try:
-            columns = [pa.array([row[name] for row in rows], type=schema.field(name).type) for name in schema.names]
-            data = pa.Table.from_arrays(columns, schema=schema)
-            data.validate(full=True)
-            nulls = [field.name for field in schema if not field.nullable and data[field.name].null_count]
-            if nulls:
-                raise DataError(f"rows do not fit table {table}: null in {', '.join(nulls)}", table=table)
-        except (pa.ArrowException, KeyError) as error:
-            raise DataError(f"rows do not fit table {table}: {error}", table=table) from error
-        handle = self._load(table)
-        handle.append(data, snapshot_properties={BATCH_PROPERTY: str(batch)})
+        handle = self.handle(table)
+        with handle.transaction() as transaction:
+            # As Table.append does: manifests are merged as they add up.
+            update = transaction.update_snapshot(snapshot_properties={BATCH_PROPERTY: str(batch)})
+            with update.merge_append() as append:
+                for file in files:
+                    append.append_data_file(file)
         return int(handle.current_snapshot().snapshot_id)
+
+    def handle(self, table: TableName) -> Any:
+        """The pyiceberg table, as it is now."""
+        return self._load(table)
 
     def roll_back(self, table: TableName, pinned: int | None, unsealed: int) -> bool:
         """Take back what a killed writer appended for a batch that it never sealed.
@@ -135,8 +136,26 @@ class IcebergTables:
         (changes.remove_branch("main") if pinned is None else changes.rollback_to_snapshot(pinned)).commit()
         return True
 
-    def files(self, table: TableName, snapshot: int | None) -> list[str]:
-        """The data files of one snapshot, sorted; [] for an empty table.
+    def files(self, table: TableName, snapshot: int | None, day: date | None = None) -> list[str]:
+        """The paths of one snapshot's data files, sorted; [] for an empty table.
+
+        Args:
+            table: Which table.
+            snapshot: Its id, or None while the table is empty.
+            day: Only those of an event date.
+
+        Raises:
+            DataError: the snapshot has expired, or has delete files that a plain scan of data files would miss.
+        """
+        return sorted(_path(file.file_path) for file in self.data_files(table, snapshot, day))
+
+    def data_files(self, table: TableName, snapshot: int | None, day: date | None = None) -> list[Any]:
+        """One snapshot's data files, as pyiceberg knows them.
+
+        Args:
+            table: Which table.
+            snapshot: Its id, or None while the table is empty.
+            day: Only those of an event date.
 
         Raises:
             DataError: the snapshot has expired, or has delete files that a plain scan of data files would miss.
@@ -151,10 +170,34 @@ class IcebergTables:
                 table=table,
                 snapshot=snapshot,
             )
-        tasks = list(handle.scan(snapshot_id=snapshot).plan_files())
+        scan = handle.scan(snapshot_id=snapshot)
+        if day is not None:
+            scan = scan.filter(f"event_date = '{day.isoformat()}'")
+        tasks = list(scan.plan_files())
         if any(task.delete_files for task in tasks):
             raise DataError(f"snapshot {snapshot} of table {table} has delete files", hint="compact the table first")
-        return sorted(_path(task.file.file_path) for task in tasks)
+        return [task.file for task in tasks]
+
+    def referenced(self, table: TableName) -> set[str]:
+        """The paths of the data files that any of a table's snapshots needs."""
+        handle = self._load(table)
+        return {path for one in handle.snapshots() for path in self.files(table, int(one.snapshot_id))}
+
+    def folder(self, table: TableName) -> Path:
+        """Where a table's files lie."""
+        return Path(_path(str(self._load(table).location())))
+
+    def replace(self, table: TableName, old: Sequence[Any], new: Sequence[Any], batch: int) -> int:
+        """Put data files in the place of others in one snapshot that names its batch; its id."""
+        handle = self._load(table)
+        with handle.transaction() as transaction:
+            update = transaction.update_snapshot(snapshot_properties={BATCH_PROPERTY: str(batch)})
+            with update.overwrite() as overwrite:
+                for file in old:
+                    overwrite.delete_data_file(file)
+                for file in new:
+                    overwrite.append_data_file(file)
+        return int(handle.current_snapshot().snapshot_id)
 
     def expire(self, table: TableName, kept: Collection[int]) -> int:
         """Forget all snapshots of a table but its present one and those kept; how many were forgotten."""
@@ -195,6 +238,32 @@ def iceberg_schema(table: TableName) -> Any:
             for number, column in enumerate(TABLES[table], start=1)
         )
     )
+
+
+def _evolve(table: Any, wanted: Any) -> None:
+    """Add the columns that a table lacks, at its end, and let those be null that may be null now."""
+    from pyiceberg.exceptions import ValidationError
+
+    known = {field.name: field for field in table.schema().fields}
+    missing = [field for field in wanted.fields if field.name not in known]
+    loosened = [field.name for field in wanted.fields if not field.required and _required(known.get(field.name))]
+    if not missing and not loosened:
+        return
+    demanded = [field.name for field in missing if field.required]
+    if demanded:
+        raise DataError(f"table {table.name()[-1]} lacks {', '.join(demanded)}, which no old row has")
+    try:
+        with table.update_schema() as update:
+            for field in missing:
+                update.add_column(field.name, field.field_type, field.doc)
+            for name in loosened:
+                update.update_column(name, required=False)
+    except ValidationError as error:
+        raise DataError(f"table {table.name()[-1]} cannot take the columns of this release: {error}") from error
+
+
+def _required(field: Any) -> bool:
+    return field is not None and bool(field.required)
 
 
 def _daily(schema: Any) -> Any:

@@ -6,9 +6,9 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from typing import Any
 from staged_rollout.adapters import lake_sql
 from staged_rollout.adapters.lake_batches import Batches
 from staged_rollout.adapters.lake_catalog import Catalog, IcebergTables, sqlite_catalog
+from staged_rollout.adapters.lake_kept import SMALLEST_BYTES, KeptAnswers
 from staged_rollout.adapters.lake_lens import SeenLake
+from staged_rollout.adapters.lake_upkeep import IcebergUpkeep
+from staged_rollout.adapters.lake_writer import IcebergWriter, refused_writes
 from staged_rollout.errors import DataError, LeaseHeldError
-from staged_rollout.ports.lake import Batch, BatchDraft, FileBooks, Rows, SourceClaim, Stream
+from staged_rollout.ports.lake import Batch, FileBooks, Rows
 from staged_rollout.ports.lens import Lens
 from staged_rollout.records.tables import TABLES, TableName
 from staged_rollout.records.units import KEY_BYTES, unit_hash
@@ -33,20 +36,26 @@ def _nothing(_: str) -> None:
 
 
 class IcebergLake:
-    """Lake below a home's `lake/`: `catalog.db`, `warehouse/`, `batches.db`, `unit.key`, `writer.lock`.
+    """Lake below a home's `lake/`: `catalog.db`, `warehouse/`, `batches.db`, `identities/`, `unit.key`, `writer.lock`.
 
     Args:
         home: Where it lies; made when missing.
         at_step: Called with the name of each point of a commit that has just been passed. Tests kill the process there.
+        kept_from_bytes: Size of a snapshot's files from which answers are kept beside them.
     """
 
-    def __init__(self, home: Home, *, at_step: Callable[[str], None] = _nothing) -> None:
+    def __init__(
+        self, home: Home, *, at_step: Callable[[str], None] = _nothing, kept_from_bytes: int = SMALLEST_BYTES
+    ) -> None:
         self._folder = home.lake
         self._folder.mkdir(parents=True, exist_ok=True)
         self._at_step = at_step
         self._batches = Batches(self._folder / "batches.db")
         self._catalog: Catalog | None = None
         self._planned: dict[int, list[str]] = {}
+        self._kept = KeptAnswers(
+            self._folder / "kept", lambda snapshot: self._files("predictions", snapshot), smallest_bytes=kept_from_bytes
+        )
 
     def close(self) -> None:
         """Give the catalog's connections back; the lake may be used again."""
@@ -87,7 +96,12 @@ class IcebergLake:
             NotFoundError: no such statement.
             DataError: the statement does not fit its parameters or tables, or the snapshot has expired.
         """
-        return lake_sql.run(name, parameters, lambda table: self.files(table, batch))
+        return lake_sql.run(
+            name,
+            parameters,
+            lambda table: self.files(table, batch),
+            lambda kept: self._kept.parts(kept, batch, lambda: self._batches.before(batch.number), parameters),
+        )
 
     def files(self, table: TableName, batch: Batch) -> list[str]:
         """Parquet files of a table as a batch pins it.
@@ -128,11 +142,16 @@ class IcebergLake:
             DataError: a table holds what no batch knows.
         """
         with _locked(self._folder / "writer.lock", wait_s):
-            self._tables.ensure()
-            head = self._batches.head()
-            for table in TABLES:
-                self._tables.roll_back(table, head.snapshots.get(table), head.number + 1)
-            yield IcebergWriter(self._batches, self._tables, self.unit_id, self._at_step)
+            with refused_writes(self._folder):
+                self._tables.ensure()
+                writer = IcebergWriter(self._folder, self._batches, self._tables, self.unit_id, self._at_step)
+                writer.recover()
+            yield writer
+
+    @property
+    def upkeep(self) -> IcebergUpkeep:
+        """Housekeeping of this lake."""
+        return IcebergUpkeep(self._folder, self._batches, self._tables, self._kept, self.writer, self.unit_id)
 
     def _files(self, table: TableName, snapshot: int | None) -> list[str]:
         if snapshot is None:
@@ -152,75 +171,6 @@ class IcebergLake:
     @cached_property
     def _unit_key(self) -> bytes:
         return _key_of(self._folder / "unit.key")
-
-
-class IcebergWriter:
-    """The leased writer; made by `IcebergLake.writer` only."""
-
-    def __init__(
-        self, batches: Batches, tables: IcebergTables, pseudonym: Callable[[str], str], at_step: Callable[[str], None]
-    ) -> None:
-        self._batches = batches
-        self._tables = tables
-        self._pseudonym = pseudonym
-        self._at_step = at_step
-
-    def positions(self) -> Mapping[str, SourceClaim]:
-        """The last claim of every source file."""
-        return self._batches.positions()
-
-    def claims(self, source: str, generation: int) -> list[SourceClaim]:
-        """All claims of one generation of one file, in order of bytes."""
-        return self._batches.claims(source, generation)
-
-    def watermarks(self) -> Mapping[Stream, datetime]:
-        """The newest accepted event time of each stream, as of the last run that finished."""
-        return self._batches.watermarks()
-
-    def seen(self, table: TableName, day: date, identities: Iterable[bytes]) -> set[bytes]:
-        """Those identities that the lake holds for an event date."""
-        return self._batches.seen(table, day, identities)
-
-    def pseudonym(self, unit: str) -> str:
-        """The keyed hash that stands for a unit."""
-        return self._pseudonym(unit)
-
-    def versions(self) -> Mapping[str, str]:
-        """The version of every source file that a finished run has read to its end."""
-        return self._batches.versions()
-
-    def finish(self, versions: Mapping[str, str]) -> None:
-        """End the run: its newest event times become the watermarks, and what it read needs no look until it changes.
-
-        Args:
-            versions: Source file to the version that was read to its end.
-        """
-        self._batches.finish(versions)
-
-    def commit(self, draft: BatchDraft) -> Batch:
-        """Append to each table, then seal: the seal is the commit point.
-
-        Raises:
-            DataError: books that do not balance, or rows that do not fit their table; nothing is in the lake then.
-        """
-        for books in draft.books:
-            if not books.balanced:
-                raise DataError(f"books of {books.name} do not balance: {books}", books=books.name)
-        head = self._batches.head()
-        number = head.number + 1
-        snapshots: dict[str, int | None] = {table: head.snapshots.get(table) for table in TABLES}
-        try:
-            for table, rows in draft.rows.items():
-                if rows:
-                    snapshots[table] = self._tables.append(table, rows, number)
-                    self._at_step(f"appended {table}")
-            batch = self._batches.seal(number, snapshots, draft)
-        except DataError:
-            for table in TABLES:
-                self._tables.roll_back(table, head.snapshots.get(table), number)
-            raise
-        self._at_step("sealed")
-        return batch
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -19,6 +20,7 @@ _PARAMETER = re.compile(r"\$([a-z][a-z0-9_]*)")
 _COMMENT = re.compile(r"--[^\n]*")
 _STRING = re.compile(r"'(?:[^']|'')*'")
 _USES = re.compile(r"^-- uses: ([a-z0-9_, ]+)$", re.MULTILINE)
+_KEPT = re.compile(r"^-- kept: merged by ([a-z0-9_]+)$", re.MULTILINE)
 _USED = re.compile(r"(?P<file>[a-z0-9_]+)(?: as (?P<name>[a-z0-9_]+))?")
 _WITH = re.compile(r"\s*WITH\b\s*", re.IGNORECASE)
 
@@ -33,6 +35,10 @@ _DUCKDB_TYPES: dict[ColumnType, str] = {
 }
 
 
+def _not_kept(_: str) -> None:
+    """The default of `run`: no answer is kept."""
+
+
 @dataclass(frozen=True)
 class Statement:
     """One SELECT, ready to run.
@@ -42,12 +48,14 @@ class Statement:
         text: The SELECT, with the statements that it uses put in front as common table expressions.
         parameters: The names that must be bound, without `$`.
         tables: The lake's tables that it reads.
+        kept: The statements whose answers over all of `predictions` it reads; a lake may keep those in files.
     """
 
     name: str
     text: str
     parameters: frozenset[str]
     tables: frozenset[TableName]
+    kept: frozenset[str]
 
 
 def sql_folder() -> Path:
@@ -63,6 +71,16 @@ def statement_names() -> list[str]:
 
 
 @cache
+def kept_statements() -> dict[str, str]:
+    """Statements whose answers a lake may keep, by name, each with the one that merges several kept answers.
+
+    Their header says `-- kept: merged by NAME`. They read `predictions` alone and take no cut-off, and merging the
+    answers over parts of the rows gives the answer over all of them. Who uses one binds its parameters too.
+    """
+    return {name: match[1] for name in statement_names() if (match := _KEPT.search(_source(name)))}
+
+
+@cache
 def statement(name: str) -> Statement:
     """A statement by its name.
 
@@ -74,16 +92,15 @@ def statement(name: str) -> Statement:
     """
     used: dict[str, str] = {}
     _collect(name, used)
-    parts = [f"{part} AS (\n{_body(file)}\n)" for part, file in used.items()]
-    body = _body(name)
-    if parts:
-        joined = ",\n".join(parts)
-        match = _WITH.match(body)
-        body = f"WITH {joined},\n{body[match.end() :]}" if match else f"WITH {joined}\n{body}"
+    body = _preceded(_body(name), {part: _body(file) for part, file in used.items()})
     bare = _STRING.sub("''", _COMMENT.sub("", body))
     words = set(re.findall(r"[a-z_]+", bare))
     return Statement(
-        name, body, frozenset(_PARAMETER.findall(bare)), frozenset(table for table in TABLES if table in words)
+        name,
+        body,
+        frozenset(_PARAMETER.findall(bare)),
+        frozenset(table for table in TABLES if table in words),
+        frozenset(kept for kept in kept_statements() if kept in words and kept != name),
     )
 
 
@@ -91,6 +108,7 @@ def run(
     name: str,
     parameters: Mapping[str, Any],
     files: Callable[[TableName], Sequence[str]],
+    kept: Callable[[str], Sequence[str] | None] = _not_kept,
     *,
     lens: Lens | None = None,
 ) -> Any:
@@ -100,18 +118,53 @@ def run(
         name: The statement.
         parameters: At least its parameters, others are left aside; lists are bound as lists, moments must have a zone.
         files: Parquet files of a table that the statement reads; an empty list is an empty table.
-        lens: What the tables are seen through, if anything.
+        kept: Parquet files that hold the answer of one of `kept_statements()`, in parts; None: it is computed.
+        lens: What the tables are seen through, if anything; no answer is kept then.
 
     Raises:
         NotFoundError: no such statement.
         DataError: missing parameters, a moment without a zone, or what the engine refused.
     """
+    with _asked(name, parameters, files, kept, lens) as answer:
+        return answer.to_arrow_table()
+
+
+def save(
+    name: str,
+    parameters: Mapping[str, Any],
+    files: Callable[[TableName], Sequence[str]],
+    kept: Callable[[str], Sequence[str] | None],
+    path: Path,
+) -> None:
+    """Run a statement, as `run` does, and write its answer as a Parquet file without holding all of it.
+
+    Raises:
+        NotFoundError: no such statement.
+        DataError: as `run`, or the file cannot be written.
+    """
+    with _asked(name, parameters, files, kept) as answer:
+        answer.write_parquet(str(path), compression="zstd")
+
+
+@contextmanager
+def _asked(
+    name: str,
+    parameters: Mapping[str, Any],
+    files: Callable[[TableName], Sequence[str]],
+    kept: Callable[[str], Sequence[str] | None],
+    lens: Lens | None = None,
+) -> Iterator[Any]:
     import duckdb
 
     from staged_rollout.adapters.lake_lens import SHOWN, look_through
 
     found = statement(name)
     _check_parameters(found, parameters)
+    answers = {name: kept(name) for name in sorted(found.kept)}
+    computed = {name: statement(name) for name, parts in answers.items() if parts is None}
+    tables = found.tables.union(*(one.tables for one in computed.values()))
+    wanted = found.parameters.union(*(one.parameters for one in computed.values()))
+    text = _preceded(found.text, {name: one.text for name, one in computed.items()})
     # A connection per call: a module-global one outlives the interpreter's other parts. No extension is downloaded.
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
@@ -120,14 +173,20 @@ def run(
     with duckdb.connect(config=config) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         try:
-            for table in sorted(found.tables):
+            for table in sorted(tables):
                 connection.execute(_view(table, files(table), below="logged_" if lens and table in SHOWN else ""))
             if lens is not None:
-                look_through(connection, lens, found.tables)
-            bound = {key: value for key, value in parameters.items() if key in found.parameters}
-            return connection.sql(found.text, params=bound).to_arrow_table()
+                look_through(connection, lens, tables)
+            for view, parts in answers.items():
+                if parts is not None:
+                    connection.execute(_kept_view(view, parts))
+            yield connection.sql(text, params={key: parameters[key] for key in wanted})
         except duckdb.Error as error:
             raise DataError(f"sql/{name}.sql failed: {error}", statement=name) from error
+
+
+def _kept_view(name: str, parts: Sequence[str]) -> str:
+    return f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{_listed(parts)}], union_by_name = true)"  # noqa: S608 - names are ours, quotes are doubled
 
 
 def rows_of(table: Any) -> list[dict[str, Any]]:
@@ -152,6 +211,15 @@ def _collect(name: str, used: dict[str, str], above: tuple[str, ...] = ()) -> No
             if alias not in used:
                 _collect(match["file"], used, (*above, name))
                 used[alias] = match["file"]
+
+
+def _preceded(body: str, parts: Mapping[str, str]) -> str:
+    """A SELECT with others put in front as common table expressions."""
+    if not parts:
+        return body
+    joined = ",\n".join(f"{name} AS (\n{part}\n)" for name, part in parts.items())
+    match = _WITH.match(body)
+    return f"WITH {joined},\n{body[match.end() :]}" if match else f"WITH {joined}\n{body}"
 
 
 @cache
@@ -184,9 +252,15 @@ def _check_parameters(found: Statement, parameters: Mapping[str, Any]) -> None:
 
 def _view(table: TableName, files: Sequence[str], *, below: str = "") -> str:
     columns = TABLES[table]
+    nulls = ", ".join(f'CAST(NULL AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
+    empty = f"SELECT {nulls} WHERE false"
     if not files:
-        cells = ", ".join(f'CAST(NULL AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
-        return f"CREATE VIEW {below}{table} AS SELECT {cells} WHERE false"
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+        return f"CREATE VIEW {below}{table} AS {empty}"
     cells = ", ".join(f'CAST("{column.name}" AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
-    return f"CREATE VIEW {below}{table} AS SELECT {cells} FROM read_parquet([{listed}], union_by_name = true)"  # noqa: S608 - names are ours, quotes are doubled
+    # The empty SELECT names the columns that no file has, where all were written before the table got them.
+    stored = f"SELECT * FROM read_parquet([{_listed(files)}], union_by_name = true) UNION ALL BY NAME {empty}"  # noqa: S608 - names are ours, quotes are doubled
+    return f"CREATE VIEW {below}{table} AS SELECT {cells} FROM ({stored})"  # noqa: S608 - as above
+
+
+def _listed(files: Sequence[str]) -> str:
+    return ", ".join("'" + file.replace("'", "''") + "'" for file in files)

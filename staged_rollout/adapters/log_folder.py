@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from staged_rollout.adapters.log_bytes import read_bytes
 from staged_rollout.errors import DataError
 from staged_rollout.ports.logs import LogFile, LogKind
 from staged_rollout.spec.home import Home
-
-CHUNK = 1 << 20
-"""Bytes handed over at a time."""
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
@@ -95,19 +91,7 @@ class LogFolder:
         path = self._root / file.name
         if not self._inside(path):
             raise DataError(f"{file.name} leads out of {self._root}", hint="links out of the home are not followed")
-        try:
-            if file.compressed:
-                yield from _decompressed(path, start)
-            else:
-                yield from _plain(path, start, file.size)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(
-                f"{file.name} is not a complete gzip file: {error}",
-                hint="write compressed logs under another name and rename them when they are complete",
-                file=file.name,
-            ) from error
-        except OSError as error:
-            raise DataError(f"{file.name} cannot be read: {error.strerror}", file=file.name) from error
+        yield from read_bytes(path, file.name, start=start, size=file.size, compressed=file.compressed)
 
     def _inside(self, path: Path) -> bool:
         resolved = path.resolve()
@@ -118,21 +102,3 @@ def _files(folder: Path) -> Iterator[Path]:
     # os.walk does not follow linked folders: a link to a parent would never end.
     for parent, _, names in os.walk(folder):
         yield from (Path(parent) / name for name in names)
-
-
-def _plain(path: Path, start: int, size: int) -> Iterator[bytes]:
-    # Not beyond the listed size: what is appended meanwhile belongs to the next version, which the next run will see.
-    with path.open("rb") as stream:
-        stream.seek(start)
-        left = size - start
-        while left > 0 and (chunk := stream.read(min(CHUNK, left))):
-            left -= len(chunk)
-            yield chunk
-
-
-def _decompressed(path: Path, start: int) -> Iterator[bytes]:
-    # read1 gives what it has before a broken place; read would raise and lose it.
-    with gzip.GzipFile(path, "rb") as stream:
-        stream.seek(start)
-        while chunk := stream.read1(CHUNK):
-            yield chunk

@@ -99,10 +99,20 @@ class EmbeddedPlatform:
 
     @cached_property
     def logs(self) -> LogSource:
-        """Folders."""
+        """The home's folders, and whatever else the environment's `logs:` names."""
         from staged_rollout.adapters.log_folder import LogFolder
 
-        return LogFolder(self._home)
+        folders = LogFolder(self._home)
+        if not self._environment.logs:
+            return folders
+        from staged_rollout.adapters.log_paths import JoinedLogs, LogEntry, LogPaths
+
+        entries = [
+            LogEntry(log.source, log.kind, log.endpoint, log.variant, log.fields) for log in self._environment.logs
+        ]
+        return JoinedLogs(
+            folders, LogPaths(entries, self._home.root, home=self._home, apart=self._home.lake, lenient=True)
+        )
 
     @cached_property
     def lake(self) -> Lake:

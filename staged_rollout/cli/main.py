@@ -11,7 +11,21 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from staged_rollout.cli import acts, analyze, designs, doctor, files, reading, report, sample_plan, statistics, work
+from staged_rollout.cli import (
+    acts,
+    analyze,
+    designs,
+    doctor,
+    files,
+    ingest,
+    lake,
+    quarantine,
+    reading,
+    report,
+    sample_plan,
+    statistics,
+    work,
+)
 from staged_rollout.cli.output import fault, print_error
 from staged_rollout.cli.session import (
     ConfigsOption,
@@ -68,7 +82,21 @@ def everywhere(
     context.obj = Settings(environment, home, configs, as_json, debug)
 
 
-for module in (reading, report, doctor, acts, files, work, designs, sample_plan, statistics, analyze):
+for module in (
+    reading,
+    report,
+    doctor,
+    acts,
+    files,
+    work,
+    ingest,
+    quarantine,
+    lake,
+    analyze,
+    designs,
+    sample_plan,
+    statistics,
+):
     module.add_to(app)
 
 

@@ -195,6 +195,11 @@ def counting(what: str, total: int, *, as_json: bool, patience_s: float = 2.0) -
         bar.stop()
 
 
+def progress_console() -> Console:
+    """Where progress is drawn."""
+    return _console(sys.stderr)
+
+
 def where(path: Path) -> str:
     """A path as short as it can be said from here."""
     try:

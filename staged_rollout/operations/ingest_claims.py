@@ -8,7 +8,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from staged_rollout.errors import DataError
 from staged_rollout.ports.lake import SourceClaim
 from staged_rollout.ports.logs import LogFile, LogSource
-from staged_rollout.records.lines import LineSplitter, RawLine
+from staged_rollout.records.blocks import LineBlock
+from staged_rollout.records.lines import LineReader, Room
 
 
 class Reading:
@@ -21,7 +22,7 @@ class Reading:
 
     Attributes:
         finding: What somebody should know (the file was replaced), or "".
-        pending_bytes: Bytes of a half-written last line, known once all lines were given.
+        pending_bytes: Bytes of a half-written last line, known once all blocks were given.
 
     Raises:
         DataError: the file cannot be read, or its claims have a gap.
@@ -31,7 +32,7 @@ class Reading:
         self._file = file
         self.finding = ""
         self.pending_bytes = 0
-        self._generation, self._lines, end, self._inside_line = 0, 0, 0, False
+        self._generation, lines, end, inside_line = 0, 0, 0, False
         self._stream = _Stream(logs.read(file))
         if claims:
             self._generation, end = claims[-1].generation, claims[-1].to_byte
@@ -44,45 +45,38 @@ class Reading:
                 self._generation, end = self._generation + 1, 0
                 self._stream = _Stream(logs.read(file))
             else:
-                self._lines = sum(claim.lines for claim in claims)
-                self._inside_line = self._stream.last != b"\n"
-        self._claimed_lines = self._lines
-        self._splitter = LineSplitter(end)
+                lines = sum(claim.lines for claim in claims)
+                inside_line = self._stream.last != b"\n"
+        self._lines = LineReader(self._stream.chunks(), end, lines, inside_line=inside_line)
 
-    def lines(self, whole: Callable[[RawLine], bool]) -> Iterator[tuple[RawLine, int]]:
-        """The new lines, each with its number in the file.
+    def blocks(self, room: Room, whole: Callable[[LineBlock], bool]) -> Iterator[LineBlock]:
+        """The new lines in blocks.
 
         Args:
+            room: How many lines and bytes the next block may hold.
             whole: Whether a last line without line end is a whole record.
 
         Raises:
-            DataError: a compressed file is broken or not complete; the lines given before are good.
+            DataError: a compressed file is broken or not complete; the blocks given before are good.
         """
-        for chunk in self._stream.chunks():
-            for line in self._splitter.feed(chunk):
-                # A last line that was taken without its line end may have got it since: that is no new line.
-                ended, self._inside_line = self._inside_line, False
-                if ended and line.content in {b"", b"\r"}:
-                    continue
-                self._lines += 1
-                yield line, self._lines
-        rest = self._splitter.rest()
-        if rest is None:
-            return
-        if self._file.compressed or whole(rest):
-            self._splitter.take_rest()
-            self._lines += 1
-            yield rest, self._lines
-        else:
+
+        def taken(rest: LineBlock) -> bool:
+            if self._file.compressed or (not rest.cut and whole(rest)):
+                return True
             self.pending_bytes = rest.size
+            return False
+
+        return self._lines.blocks(room, taken)
+
+    @property
+    def lines(self) -> int:
+        """Lines of the file so far: those claimed before, and those of the blocks given."""
+        return self._lines.lines
 
     def claim(self) -> SourceClaim | None:
         """The range of the lines given since the last claim, or None when there are none."""
-        begin, end, digest = self._splitter.cut()
-        if begin == end:
-            return None
-        lines, self._claimed_lines = self._lines - self._claimed_lines, self._lines
-        return SourceClaim(self._file.name, self._generation, begin, end, digest, lines)
+        begin, end, lines, digest = self._lines.cut()
+        return None if begin == end else SourceClaim(self._file.name, self._generation, begin, end, digest, lines)
 
     def close(self) -> None:
         """Let go of the file."""

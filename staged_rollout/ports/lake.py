@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import Any, Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
 
 from staged_rollout.ports.lens import Lens
 from staged_rollout.ports.logs import LogKind
 from staged_rollout.records.tables import TableName
+
+if TYPE_CHECKING:
+    from staged_rollout.ports.lake_upkeep import LakeUpkeep
 
 Rows = list[dict[str, Any]]
 """A handful of result rows: figures, never data."""
@@ -79,23 +82,57 @@ class SourceClaim:
 
 @dataclass(frozen=True)
 class BatchDraft:
-    """What one batch adds; nothing of it is in the lake until `commit` has returned.
+    """What seals a batch, beside its rows.
 
     Attributes:
         at: The clock's time.
-        rows: Table name to rows (column to value), each already new.
-        identities: (table, event date) to the identities of the rows that it adds.
         claims: The ranges that it was read from.
         books: What became of their lines; each must balance.
         newest: Stream to the newest event time among the accepted rows; becomes a watermark when the run finishes.
     """
 
     at: datetime
-    rows: Mapping[TableName, Sequence[Mapping[str, Any]]]
-    identities: Mapping[tuple[TableName, date], Iterable[bytes]]
     claims: Sequence[SourceClaim]
     books: Sequence[FileBooks]
     newest: Mapping[Stream, datetime] = field(default_factory=dict)
+
+
+class OpenBatch(Protocol):
+    """A batch that is being written; nothing of it is in the lake until `commit` has returned."""
+
+    @property
+    def identities(self) -> int:
+        """Identities that it holds in memory, to tell a second line from a first."""
+        ...
+
+    def add(self, table: TableName, rows: Any, identities: Sequence[Any] = ()) -> Any:
+        """Add those rows that neither the lake nor the batch holds; of the same ones, the first.
+
+        Args:
+            table: Where they belong.
+            rows: A pyarrow Table with the table's columns, in the order of lines.
+            identities: `binary(16)` pyarrow arrays, as long as the rows; a row with any identity that is held for its
+                event date is a duplicate. None given: all rows are new.
+
+        Returns:
+            A numpy array of bool, as long as the rows: which were added.
+
+        Raises:
+            DataError: rows that do not fit their table, or the lake cannot be written.
+        """
+        ...
+
+    def commit(self, draft: BatchDraft) -> Batch:
+        """Add everything or nothing.
+
+        Raises:
+            DataError: books that do not balance, or the lake cannot be written; nothing of the batch is in it then.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Leave nothing of it; after a commit, nothing happens."""
+        ...
 
 
 class LakeWriter(Protocol):
@@ -117,20 +154,12 @@ class LakeWriter(Protocol):
         """The newest accepted event time of each stream, as of the last run that finished."""
         ...
 
-    def seen(self, table: TableName, day: date, identities: Iterable[bytes]) -> set[bytes]:
-        """Those identities that the lake holds for an event date."""
-        ...
-
     def pseudonym(self, unit: str) -> str:
         """The keyed hash that stands for a unit."""
         ...
 
-    def commit(self, draft: BatchDraft) -> Batch:
-        """Add everything or nothing.
-
-        Raises:
-            DataError: books that do not balance, or rows that do not fit their table.
-        """
+    def begin(self) -> OpenBatch:
+        """The next batch; one at a time."""
         ...
 
     def finish(self, versions: Mapping[str, str]) -> None:
@@ -204,6 +233,11 @@ class Lake(Protocol):
 
     def books(self, *, since_batch: int = 0) -> Sequence[FileBooks]:
         """What became of every line of every read after a batch, in order."""
+        ...
+
+    @property
+    def upkeep(self) -> LakeUpkeep:
+        """Housekeeping: files, compaction, retention, erasure, verification."""
         ...
 
     def unit_id(self, unit: str) -> str:

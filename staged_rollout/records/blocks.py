@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from staged_rollout.records.tables import TableName
@@ -29,10 +30,17 @@ class FieldMap:
     Attributes:
         theirs: Our field to their key, or to None where their log has none of it.
         measures: Further numeric fields to keep, our name to their key: what a rollout's metrics name.
+
+    What a key may be, beside a name: `records/field_rules.py`. A fast path takes it as a key only when `plain` says so.
     """
 
     theirs: Mapping[str, str | None] = field(default_factory=dict)
     measures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> bool:
+        """Whether every name is a top-level key whose value is read as strictly as our own fields are."""
+        return not self.theirs and not self.measures
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class LineContext:
         pseudonym: Keyed hash of a unit id.
         variant: The variant that answered, from the file's place; None but for captures.
         fields: Other people's names.
+        at: A moment, from the file's place or else its age, for lines that tell none (ground truth); UTC.
     """
 
     kind: LineKind
@@ -52,6 +61,14 @@ class LineContext:
     pseudonym: Callable[[str], str]
     variant: str | None = None
     fields: FieldMap = field(default_factory=FieldMap)
+    at: datetime | None = None
+
+    @property
+    def table(self) -> TableName:
+        """The table that its rows belong to."""
+        if self.kind == "capture" and self.fields.theirs.get("unit_id") is not None:
+            return "predictions"
+        return TABLE_OF[self.kind]
 
 
 @dataclass(frozen=True)

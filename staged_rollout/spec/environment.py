@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from staged_rollout.records.blocks import LineKind
+from staged_rollout.records.field_rules import problems_of
 from staged_rollout.spec.findings import Finding, spec_error
 from staged_rollout.spec.locations import config_file, configs_dir
 from staged_rollout.spec.model import Instance
@@ -16,6 +18,7 @@ from staged_rollout.spec.values import Duration, FrozenModel
 from staged_rollout.spec.yaml_model import load_model
 
 Choice = Literal["embedded", "aws"]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 PublicKey = Annotated[str, Field(min_length=16, max_length=4096)]
 
 
@@ -46,6 +49,39 @@ class EnvironmentDefaults(FrozenModel):
     instance: Instance | None = Field(default=None, description="type and count")
 
 
+LogFormat = Literal["flat", "capture", "shadow", "outcomes", "ground-truth", "feedback"]
+
+
+class LogSpec(FrozenModel):
+    """Logs that others write, beside those in the home's own places.
+
+    Args:
+        source: A file, a folder or a glob; relative ones begin at the home folder.
+        format: Kind of their lines.
+        endpoint: Their endpoint; null: the one in a Data Capture path, or else `local`.
+        variant: The variant that answered, where lines do not say.
+        fields: Our names to theirs; null: their log has none of it.
+    """
+
+    source: str = Field(min_length=1, max_length=4096, description="a file, a folder or a glob")
+    format: LogFormat = Field(description="flat, capture, shadow, outcomes, ground-truth or feedback")
+    endpoint: str | None = Field(default=None, pattern=_NAME, description="letters, digits, '.', '_' and '-'")
+    variant: str | None = Field(default=None, pattern=_NAME, description="letters, digits, '.', '_' and '-'")
+    fields: dict[str, str | None] = Field(default_factory=dict, description="our field: their key, or null")
+
+    @property
+    def kind(self) -> LineKind:
+        """The format, as records call it."""
+        return "predictions" if self.format == "flat" else self.format
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        problems = problems_of(self.kind, self.fields)
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
 class EnvironmentSpec(FrozenModel):
     """One file of `configs/environments/`.
 
@@ -61,6 +97,7 @@ class EnvironmentSpec(FrozenModel):
         adapters: The choice for each port.
         approvers: Groups that a rollout can ask, each with its members' public keys.
         defaults: Defaults of rollout keys.
+        logs: Logs of others that every ingest reads too.
         prices: What differs from `configs/prices.yaml`.
         drain_s: Seconds from publishing an assignment until every router has it and its calls have ended; a shrinking
             endpoint waits so long. At least two polls of a router (5 s each).
@@ -87,6 +124,7 @@ class EnvironmentSpec(FrozenModel):
         default_factory=dict, description="groups, each a list of public keys"
     )
     defaults: EnvironmentDefaults = EnvironmentDefaults()
+    logs: tuple[LogSpec, ...] = Field(default=(), description="a list of {source, format, endpoint, variant, fields}")
     prices: PriceOverrides = Field(default=PriceOverrides(), description="US dollars from 0")
     drain_s: float = Field(default=15.0, ge=0, le=3600, description="seconds from 0 to 3600")
     poll_s: float = Field(default=5.0, gt=0, le=600, description="seconds above 0, to 600")

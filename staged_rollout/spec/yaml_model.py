@@ -74,6 +74,8 @@ def _line(tree: Mapping, place: tuple[int | str, ...]) -> int:
 
 def _at(model: type[BaseModel] | None, place: tuple[int | str, ...]) -> type[BaseModel] | None:
     for part in place:
+        if isinstance(part, int):
+            continue  # an item of a list is of the list's own model
         field = model.model_fields.get(str(part)) if model is not None else None
         annotation = field.annotation if field is not None else None
         choices = [annotation, *getattr(annotation, "__args__", ())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import signal
@@ -12,11 +13,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from staged_rollout.adapters.lake_iceberg import IcebergLake
 from staged_rollout.errors import DataError, LeaseHeldError, NotFoundError
 from staged_rollout.ports.lake import BatchDraft, FileBooks, SourceClaim
+from staged_rollout.records.tables import arrow_schema
 from staged_rollout.spec.home import Home
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -80,21 +83,39 @@ def row(request, line=1):
     }
 
 
-def draft(*requests, start=0, **changes):
+def table_of(rows, table="predictions"):
+    schema = arrow_schema(table)
+    return pa.Table.from_pylist([dict.fromkeys(schema.names) | row for row in rows], schema=schema)
+
+
+def identity(request):
+    return hashlib.md5(request.encode()).digest()
+
+
+def draft(*requests, start=0, rows=None, **changes):
+    """A batch: its rows and their identities, and what seals it."""
     values = {
         "at": NOW,
-        "rows": {"predictions": [row(request) for request in requests]},
-        "identities": {("predictions", NOW.date()): [request.encode() for request in requests]},
         "claims": [SourceClaim("a", 0, start, start + 10, "digest", len(requests))],
         "books": [FileBooks("a", "predictions", len(requests), len(requests), 0, 0, 0, 0, 10, "churn")],
         "newest": {("predictions", "churn"): NOW},
     }
-    return BatchDraft(**{**values, **changes})
+    keys = pa.array([identity(request) for request in requests], type=pa.binary(16))
+    return rows or table_of([row(request) for request in requests]), keys, BatchDraft(**{**values, **changes})
 
 
 def commit(lake, *drafts):
     with lake.writer(wait_s=1) as writer:
-        return [writer.commit(each) for each in drafts]
+        return [commit_one(writer, *each) for each in drafts]
+
+
+def commit_one(writer, rows, keys, sealed):
+    batch = writer.begin()
+    try:
+        batch.add("predictions", rows, [keys] if len(keys) == rows.num_rows else ())
+        return batch.commit(sealed)
+    finally:
+        batch.discard()
 
 
 def requests(lake, batch=None):
@@ -155,8 +176,12 @@ def test_writer_knows_claims_identities_and_watermarks(lake):
         assert {("predictions", "churn"): NOW} == writer.watermarks()
         assert [0, 10] == [claim.from_byte for claim in writer.claims("a", 0)]
         assert 20 == writer.positions()["a"].to_byte
-        assert {b"r1"} == writer.seen("predictions", NOW.date(), [b"r1", b"r9", *(b"%d" % n for n in range(2000))])
-        assert set() == writer.seen("outcomes", NOW.date(), [b"r1"])
+        batch = writer.begin()
+        asked = ["r9", "r1", "r9", *(f"q{number}" for number in range(2000))]
+        keys = pa.array([identity(request) for request in asked], type=pa.binary(16))
+        added = batch.add("predictions", table_of([row(request) for request in asked]), [keys])
+        batch.discard()
+        assert [True, False, False, *[True] * 2000] == added.tolist()
         assert lake.unit_id("x") == writer.pseudonym("x")
 
 
@@ -175,10 +200,15 @@ def test_books_that_do_not_balance_are_refused(lake):
     assert 0 == lake.head().number
 
 
-@pytest.mark.parametrize("change", [{"status": "many"}, {"request_id": None}])
+@pytest.mark.parametrize("change", ["null", "type", "column"])
 def test_rows_that_do_not_fit_leave_nothing(lake, change):
-    bad = {"predictions": [row("r1")], "outcomes": [], "quarantine": [], "captures": []}
-    bad["predictions"].append(row("r2") | change)
+    bad = table_of([row("r1"), row("r2")])
+    if change == "null":
+        bad = bad.set_column(0, "request_id", pa.array(["r1", None]))
+    elif change == "type":
+        bad = bad.set_column(bad.column_names.index("status"), "status", pa.array(["many", "few"]))
+    else:
+        bad = bad.drop_columns(["status"])
     with pytest.raises(DataError, match="do not fit table predictions"):
         commit(lake, draft("r1", rows=bad))
 
@@ -203,7 +233,7 @@ def test_a_refused_seal_takes_back_what_was_appended(lake, before):
 
 def test_rows_of_another_program_are_refused(lake):
     commit(lake, draft("r1"))
-    lake._tables.append("predictions", [row("r2")], 77)
+    lake._tables.handle("predictions").append(table_of([row("r2")]), snapshot_properties={"batch": "77"})
 
     with pytest.raises(DataError, match="of batch 77, accepted: batch 2"), lake.writer():
         pass
@@ -254,7 +284,7 @@ def test_another_schema_is_refused(tmp_path):
     IcebergLake(Home(tmp_path))
     with closing(sqlite3.connect(tmp_path / "lake" / "batches.db")) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(DataError, match="schema version 99, accepted: 1"):
+    with pytest.raises(DataError, match="schema version 99, accepted: 1, 2"):
         IcebergLake(Home(tmp_path))
 
 
@@ -314,9 +344,9 @@ def check_exact(root, count):
 def test_killed_at_every_step_of_a_commit_nothing_is_lost_or_doubled(tmp_path):
     """The law: a commit is all or nothing, wherever the process dies, and the next run goes on from there."""
     write_logs(tmp_path, 0, 20)
-    # A batch has three steps here (predictions appended, quarantine appended, sealed): kill after each, in two batches.
+    # A batch has four steps (two tables appended, identities written, sealed): kill after each, in two batches.
     outcomes = []
-    for step in (1, 2, 3, 1, 2, 4, 5, 1):
+    for step in (1, 2, 3, 4, 1, 5, 6, 7):
         write_logs(tmp_path, 20 * (len(outcomes) + 1), 20)
         outcomes.append(run_ingest(tmp_path, step).returncode)
     assert [-signal.SIGKILL] * 8 == outcomes

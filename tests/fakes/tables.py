@@ -43,6 +43,13 @@ PARAMETERS = {
     "thresholds": [10.0, 20.0],
     "segment": "plan",
     "day": T0.date(),
+    "settled": T0.date(),
+    "reason": "",
+    "verdict": "late",
+    "source": "s",
+    "kind": "predictions",
+    "first_line": 1,
+    "last_line": 10,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections import Counter
@@ -10,19 +11,39 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from staged_rollout.adapters.lake_iceberg import IcebergLake
 from staged_rollout.adapters.log_folder import LogFolder
 from staged_rollout.errors import LineRejectedError
 from staged_rollout.operations.ingest import ingest
+from staged_rollout.records import lines as reading_lines
+from staged_rollout.records.blocks import TABLE_OF, LineContext
+from staged_rollout.records.field_rules import FIELDS, field_map, problems_of
 from staged_rollout.records.json_line import json_object
-from staged_rollout.records.lines import LineSplitter
-from staged_rollout.records.parse import parse_capture, parse_outcome, parse_prediction, prediction_of
+from staged_rollout.records.lines import LineReader
+from staged_rollout.records.parse import parse_line
+from staged_rollout.records.parse_captures import prediction_of
+from staged_rollout.records.tables import TABLES
 from staged_rollout.spec.home import Home
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+ENVELOPE = {
+    "request_id": "r",
+    "timestamp": "2026-03-02T10:00:00Z",
+    "rollout": None,
+    "unit_id": "u",
+    "variant": "v",
+    "model_version": None,
+    "prediction": 1,
+    "latency_ms": 1,
+    "status": 200,
+    "features": {},
+    "shadow_prediction": 1,
+    "outcome": 1,
+    "rating": 1,
+}
 NAME = "logs/outcomes/churn/labels.jsonl"
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
@@ -59,14 +80,33 @@ def test_what_json_writes_is_read_back_as_it_was(value, ascii_only):
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]":,\\ \tu0dntrue1e9.-', max_size=60).map(str.encode))
 def test_any_bytes_are_a_row_or_a_reason(content):
     """The law: the parser is total; it never fails in another way than by naming a reason."""
-    for parse in (
-        lambda: parse_prediction(content, endpoint="e", pseudonym=str),
-        lambda: parse_outcome(content, endpoint="e", pseudonym=str),
-        lambda: parse_capture(content, endpoint="e", variant="v"),
-    ):
+    for kind in TABLE_OF:
         with pytest.raises(LineRejectedError) as caught:
-            parse()
+            parse_line(content, LineContext(kind, "e", str, variant="v"))
         assert caught.value.message
+
+
+names = st.sampled_from(sorted({name for fields in FIELDS.values() for name in fields} | {"eur", "features.plan"}))
+theirs = st.none() | st.sampled_from(["", "a", "a.b", "=x", "a:utc", "a:unix", "a:unix-ms", "a:flag", "a:-1", "a?"])
+inner = values | st.sampled_from(["2026-03-02", "x-y", 1_772_445_600, 10**18, True, {"b": 1}])
+
+
+@given(st.sampled_from(sorted(TABLE_OF)), st.dictionaries(names, theirs, max_size=8), st.data())
+def test_any_line_by_any_field_map_is_a_row_or_a_reason(kind, entries, data):
+    """The law: a field map without problems makes the parser no less total."""
+    entries = {name: key for name, key in entries.items() if not problems_of(kind, {"unit_id": "a", name: key})}
+    event("problem" if problems_of(kind, entries) else "no problem")
+    keys = st.sampled_from(["a", "a.b", "timestamp", "prediction", "shadow_prediction", "outcome", "rating", *entries])
+    record = {**ENVELOPE, **data.draw(st.dictionaries(keys, inner, max_size=10))}
+    context = LineContext(kind, "e", lambda unit: f"hash of {unit}", "v", field_map(kind, entries))
+    try:
+        row = parse_line(json.dumps(record).encode(), context)
+    except LineRejectedError:
+        event("a reason")
+    else:
+        event("a row")
+        assert context.table == row.table
+        assert set(row.values) == {column.name for column in TABLES[row.table]} - {"source", "line"}
 
 
 @given(st.text(max_size=60) | st.text(alphabet='{}[]":, prediction01.e-', max_size=60))
@@ -87,21 +127,49 @@ def test_no_beginning_of_a_record_is_a_record(value, data):
         json_object(content[:cut])
 
 
-@given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=8))
-def test_lines_do_not_depend_on_chunks(content, cuts):
-    """The law: how a file arrives changes nothing of its lines, offsets and hashes."""
+@given(
+    st.lists(st.sampled_from([b"a", b"bcd", b"\r", b"\n", b"\n", b"x" * 40]), max_size=60),
+    st.lists(st.integers(0, 600), max_size=8),
+    st.integers(1, 100),
+    st.integers(1, 5),
+    st.booleans(),
+)
+def test_lines_do_not_depend_on_chunks_blocks_and_room(parts, cuts, room, lines, taken):
+    """The law: how a file arrives, and what a batch has room for, changes nothing of its lines, offsets and hashes."""
+    content = b"".join(parts)
     edges = sorted({0, len(content), *(min(cut, len(content)) for cut in cuts)})
     chunks = [content[a:b] for a, b in pairwise(edges)]
 
-    def all_of(parts):
-        splitter = LineSplitter()
-        lines = [line for part in parts for line in splitter.feed(part)]
-        rest = splitter.rest()
-        return lines, rest, splitter.cut()
+    def all_of(chunks, room, block_bytes):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(reading_lines, "BLOCK_BYTES", block_bytes)
+            patched.setattr(reading_lines, "KEPT_BYTES", 30)
+            reader = LineReader(chunks)
+            found = []
+            for block in reader.blocks(lambda: room, lambda _: taken):
+                assert len(found) + 1 == block.first_line
+                if block.cut:
+                    found.append((block.offset, block.content, block.size))
+                    continue
+                assert block.content.count(b"\n") <= max(room[0], 1)
+                offset = block.offset
+                for line in split(block):
+                    found.append((offset, line, len(line)))
+                    offset += len(line)
+        return found, reader.cut()
 
-    lines, rest, _ = whole = all_of([content])
-    assert whole == all_of(chunks)
-    assert content == b"".join(line.content + b"\n" for line in lines) + (rest.content if rest else b"")
+    def split(block):
+        parts = block.content.split(b"\n")
+        return [part + b"\n" for part in parts[:-1]] + parts[-1:] * bool(parts[-1])
+
+    whole = found, (begin, end, count, digest) = all_of([content], (1000, 10000), 1 << 20)
+    assert whole == all_of(chunks, (lines, room), 50)
+    assert (0, len(found)) == (begin, count)
+    assert end == (len(content) if taken else content.rfind(b"\n") + 1)
+    assert hashlib.sha256(content[:end]).hexdigest() == digest
+    expected = content[:end].split(b"\n")[: len(found)]
+    assert [line[:30] for line in expected] == [line.removesuffix(b"\n") for _, line, _ in found]
+    assert end == sum(size for _, _, size in found)
 
 
 def line_of(kind, number):

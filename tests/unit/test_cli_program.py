@@ -17,7 +17,8 @@ from staged_rollout.cli.session import rollout_id
 from staged_rollout.errors import NotFoundError, StagedRolloutError
 
 HEAVY = ("prefect", "mlflow", "sagemaker", "great_expectations", "pandas", "duckdb", "pyiceberg", "scipy", "boto3")
-COMMANDS = sorted(set(get_command(app).commands) - {"ledger"})
+COMMANDS = sorted(set(get_command(app).commands) - {"ledger", "lake"})
+IN_GROUPS = [["ledger", "verify"], *(["lake", name] for name in ("tables", "files", "verify", "compact", "erase"))]
 ACTS = ("approve", "reject", "pause", "resume", "rollback", "cancel", "note", "restore")
 HOSTILE = (
     "../../x",
@@ -60,7 +61,7 @@ def test_without_arguments_it_helps(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(COMMANDS) <= set(out.split())
 
 
-@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), ["ledger", "verify"]])
+@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), *IN_GROUPS])
 def test_every_command_has_an_example_and_says_what_its_json_holds(
     capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from staged_rollout.adapters.lake_iceberg import IcebergLake
 from staged_rollout.adapters.log_folder import LogFolder
-from staged_rollout.operations.ingest import ingest
+from staged_rollout.operations.ingest import Progress, ingest
 from staged_rollout.records.json_line import MAX_LINE_BYTES
 from staged_rollout.spec.home import Home
 
@@ -335,6 +336,10 @@ def test_progress_counts_files(house):
     house.write(PREDICTIONS, prediction("r1"))
     house.write(OUTCOMES, outcome("c-1"))
     seen = []
-    house.ingest(progress=lambda done, total: seen.append((done, total)))
+    report = house.ingest(progress=seen.append)
 
-    assert [(1, 2), (2, 2)] == seen
+    assert [Progress(0, 2), Progress(1, 2), Progress(1, 2), Progress(2, 2)] == [
+        replace(each, lines=0, bytes=0) for each in seen
+    ]
+    assert [1, 1, 2, 2] == [each.lines for each in seen]
+    assert report.bytes == seen[-1].bytes

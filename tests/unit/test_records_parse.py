@@ -9,8 +9,10 @@ from datetime import UTC, date, datetime
 import pytest
 
 from staged_rollout.errors import LineRejectedError
+from staged_rollout.records.blocks import LineContext
 from staged_rollout.records.json_line import MAX_DEPTH, MAX_LINE_BYTES, json_object, stripped
-from staged_rollout.records.parse import parse_capture, parse_outcome, parse_prediction, prediction_of
+from staged_rollout.records.parse import parse_line
+from staged_rollout.records.parse_captures import prediction_of
 from staged_rollout.records.units import unit_hash
 
 PREDICTION = {
@@ -48,15 +50,15 @@ def without(record, key):
 
 
 def predict(content):
-    return parse_prediction(content, endpoint="churn", pseudonym=lambda unit: unit_hash(b"k" * 32, unit))
+    return parse_line(content, LineContext("predictions", "churn", lambda unit: unit_hash(b"k" * 32, unit)))
 
 
 def outcome(content):
-    return parse_outcome(content, endpoint="churn", pseudonym=lambda unit: f"hash of {unit}")
+    return parse_line(content, LineContext("outcomes", "churn", lambda unit: f"hash of {unit}"))
 
 
 def capture(content):
-    return parse_capture(content, endpoint="churn", variant="v2")
+    return parse_line(content, LineContext("capture", "churn", str, variant="v2"))
 
 
 TEXT = line(PREDICTION).decode()
@@ -119,7 +121,12 @@ REFUSED = [
     ("leap second", line(PREDICTION, timestamp="2016-12-31T23:59:60Z"), "timestamp is not a real moment"),
     ("before time", line(PREDICTION, timestamp="0001-01-01T00:00:00+23:59"), "timestamp is not a real moment"),
     ("clock at its epoch", line(PREDICTION, timestamp="1970-01-01T00:00:00Z"), "timestamp is before the year 2000"),
-    *((f"missing {key}", without(PREDICTION, key), f"missing key: {key}") for key in PREDICTION),
+    *(
+        (f"missing {key}", without(PREDICTION, key), f"missing key: {key}")
+        for key in PREDICTION
+        if key not in {"assigned_variant", "fallback", "epoch"}
+    ),
+    ("wrong case of a key that may be missing", TEXT.replace('"epoch"', '"Epoch"').encode(), "(found 'Epoch')"),
     ("wrong case", TEXT.replace('"status"', '"Status"').encode(), "missing key: status (found 'Status')"),
     ("empty request id", line(PREDICTION, request_id=""), "request_id is empty"),
     ("empty unit", line(PREDICTION, unit_id=""), "unit_id is empty"),
@@ -167,6 +174,9 @@ ACCEPTED = [
         line(PREDICTION, prediction=None, variant=None, model_version=None, status=503),
         {"prediction": None, "variant": None, "model_version": None, "status": 503},
     ),
+    ("no assigned variant", without(PREDICTION, "assigned_variant"), {"assigned_variant": "v1"}),
+    ("no fallback", without(PREDICTION, "fallback"), {"fallback": False}),
+    ("no epoch", without(PREDICTION, "epoch"), {"epoch": 0}),
     ("32 deep", line(PREDICTION, x=json.loads("[" * 31 + "]" * 31)), {}),
     ("largest integer", line(PREDICTION, epoch=2**63 - 1), {"epoch": 2**63 - 1}),
 ]
@@ -181,6 +191,10 @@ def test_accepted_as_the_same_row(content, changes):
         "endpoint": "churn",
         "unit_id": unit_hash(b"k" * 32, "c-42"),
         "features": '{"plan":"basic"}',
+        "measures": None,
+        "shadow_variant": None,
+        "shadow_prediction": None,
+        "shadow_latency_ms": None,
         **changes,
     }
 
@@ -265,6 +279,8 @@ def test_capture_line_as_sagemaker_writes_it():
         "input": "1,2",
         "output": "0.02",
         "prediction": 0.02,
+        "rollout": None,
+        "unit_id": None,
     }
     assert expected == dict(row.values)
     assert 2 == len(row.identities)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,16 @@ DAMAGED = [
     (HEAD + "prices: {per_million_requests: -1}\n", 3, "prices.per_million_requests", "greater than", "from 0"),
     (HEAD + "drain_s: -1\n", 3, "drain_s", "greater than", "from 0"),
     (HEAD + "poll_s: 0\n", 3, "poll_s", "greater than", "above 0"),
+    (HEAD + "logs:\n  - {source: x}\n", 4, "logs.0.format", "is missing", "flat, capture"),
+    (HEAD + "logs:\n  - {source: x, format: csv}\n", 4, "logs.0.format", "is not one of them", "'flat'"),
+    (HEAD + "logs:\n  - {source: '', format: flat}\n", 4, "logs.0.source", "at least 1", "a glob"),
+    (
+        HEAD + "logs:\n  - source: x\n    format: outcomes\n    fields: {prediction: p}\n",
+        4,
+        "logs.0",
+        "'prediction' is not a field of outcomes lines",
+        "a list of",
+    ),
     (HEAD + "local: true\n", 3, "local", "is here twice", "each key once"),
 ]
 
@@ -97,6 +108,17 @@ def test_an_environment_round_trips_through_json():
     for name in ("demo", "production"):
         environment = load_environment(name, CONFIGS)
         assert environment == EnvironmentSpec.model_validate_json(environment.model_dump_json())
+
+
+def test_logs_of_others_are_read_as_the_page_shows_them(tmp_path):
+    """The law: the example in docs/logs.md is read as it stands there."""
+    page = (CONFIGS.parent / "docs" / "logs.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+    (log,) = load_environment(write(tmp_path, HEAD + shown)).logs
+
+    assert ("exports/2026-03", "predictions", "churn-prod", None) == (log.source, log.kind, log.endpoint, log.variant)
+    assert {"rollout": "experiment_id", "unit_id": "user.id", "latency_ms": None} == log.fields
 
 
 def test_where_configs_lie(tmp_path, monkeypatch):

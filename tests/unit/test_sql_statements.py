@@ -25,13 +25,13 @@ def test_header_names_purpose_parameters_grain_and_columns(name, tables):
     text = (lake_sql.sql_folder() / f"{name}.sql").read_text(encoding="utf-8")
     header = " ".join(line.removeprefix("--").strip() for line in text.splitlines() if line.startswith("--"))
     parts = dict(
-        re.findall(r"(Purpose|Parameters|Grain|Columns): (.*?)(?= (?:Parameters|Grain|Columns|uses): |$)", header)
+        re.findall(r"(Purpose|Parameters|Grain|Columns): (.*?)(?= (?:Parameters|Grain|Columns|uses|kept): |$)", header)
     )
     bare = re.sub(r"\([^()]*\)", "", parts["Parameters"])
     answer = lake_sql.run(name, PARAMETERS, lambda _: [])
 
     assert {"Purpose", "Parameters", "Grain", "Columns"} == parts.keys()
-    assert lake_sql.statement(name).parameters == {word.strip() for word in bare.split(",")}
+    assert lake_sql.statement(name).parameters == {word.strip() for word in bare.split(",")} - {"none"}
     assert [] == [column for column in answer.column_names if column not in re.findall(r"\w+", parts["Columns"])]
 
 
@@ -86,10 +86,11 @@ def test_what_the_engine_refuses_names_the_statement():
 
 
 def test_a_statement_says_which_tables_it_reads():
-    assert {"predictions"} == lake_sql.statement("exposures").tables
-    assert {"predictions", "outcomes"} == lake_sql.statement("success_counts").tables
+    assert {"first_rows"} == lake_sql.statement("exposures").kept
+    assert {"predictions"} == lake_sql.statement("first_rows").tables
+    assert {"outcomes"} == lake_sql.statement("success_counts").tables
     assert {"predictions", "captures"} == lake_sql.statement("shadow_agreement").tables
-    assert {"predictions", "outcomes"} == lake_sql.statement("baseline").tables
+    assert {"outcomes"} == lake_sql.statement("baseline").tables
 
 
 def test_quotes_in_paths_and_values_are_data(tmp_path):
