@@ -258,7 +258,7 @@ def _file(session: Session, name: str) -> Path:
 
 
 def _existing(session: Session, environment: EnvironmentSpec, lake: Path | None) -> Platform:
-    """The platform around a lake that is there."""
+    """The platform around a lake that is there; nothing is made."""
     from staged_rollout.adapters.platform import open_platform
 
     home = home_with(session, lake)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from staged_rollout.errors import DataError
 from staged_rollout.evidence import Evidence, GuardrailFigures, LookFigures, sealed
@@ -25,6 +27,7 @@ from staged_rollout.policy.stages import MIN_BASELINE_UNITS
 from staged_rollout.ports import Checks, Lake
 from staged_rollout.ports.lens import BEFORE_EPOCH, LIVE_EPOCH
 from staged_rollout.spec.environment import EnvironmentSpec
+from staged_rollout.spec.home import Home
 from staged_rollout.spec.model import RolloutSpec, spec_hash
 from staged_rollout.state import (
     Actor,
@@ -132,29 +135,28 @@ def analyze(
         DataError: the log compares nothing, has no labels, or ends before the first look.
         StatisticsError: no test can be planned with the measured baseline.
     """
-    batch = lake.head()
-    comparison = compared(lake, batch, spec, asked or Asked())
+    comparison = compared(lake, lake.head(), spec, asked or Asked())
     imagined = spec.model_copy(update={"capture_delay": ENDLESS})
-    platform = ImaginedPlatform(
-        ImaginedClock(comparison.lens.since), lake.through(comparison.lens), checks, environment
-    )
     moments = _moments(spec, comparison)
-    plan, planned = _planned(platform, imagined, comparison)
-    state = _live(platform, imagined, comparison, plan)
     steps: list[Step] = []
-    for number, moment in enumerate(moments, start=1):
-        steps.extend(_decided(platform, state.rollout, comparison, moment))
-        if progress is not None:
-            progress(number, len(moments))
-        if steps[-1].decision.to is not None:
-            break
-    ended = steps[-1].decision.to is not None
+    with TemporaryDirectory(prefix="staged-rollout-") as folder:
+        clock = ImaginedClock(comparison.lens.since)
+        seen = lake.through(comparison.lens)
+        platform = ImaginedPlatform(clock, seen, checks, environment, Home(Path(folder)))
+        plan, planned = _planned(platform, imagined, comparison)
+        state = _live(platform, imagined, comparison, plan)
+        for number, moment in enumerate(moments, start=1):
+            steps.extend(_decided(platform, state.rollout, comparison, moment))
+            if progress is not None:
+                progress(number, len(moments))
+            if steps[-1].decision.to is not None:
+                break
     return Analysis(
         comparison=comparison,
         spec=imagined,
         plan=plan,
         steps=tuple(steps),
-        ended=ended,
+        ended=steps[-1].decision.to is not None,
         alone=_alone(steps),
         notes=(*comparison.notes, planned, *_granted(spec, comparison)),
         events=tuple(platform.ledger.log),
@@ -189,11 +191,12 @@ def _planned(platform: ImaginedPlatform, spec: RolloutSpec, comparison: Comparis
     since = comparison.lens.since
     evidence = _before_live(platform, spec, comparison, epoch=BEFORE_EPOCH, at=since)
     baseline = evidence.baseline
-    if baseline is not None and baseline.given is not None:
+    given = baseline is not None and baseline.given is not None
+    if given and spec.success.metric == "correct":
         first = min(*spec.look_slots(), *spec.harm_slots())
         evidence = _before_live(platform, spec, comparison, epoch=LIVE_EPOCH, at=since + first)
         return freeze_plan(spec, evidence), "baseline as the file gives it"
-    if baseline is not None and baseline.units >= MIN_BASELINE_UNITS:
+    if baseline is not None and not given and baseline.units >= MIN_BASELINE_UNITS:
         return freeze_plan(spec, evidence), f"baseline measured before LIVE, on {baseline.units:,} champion units"
     first = spec.look_slots()[0]
     if since + first > comparison.as_of:
@@ -204,6 +207,10 @@ def _planned(platform: ImaginedPlatform, spec: RolloutSpec, comparison: Comparis
         )
     evidence = _before_live(platform, spec, comparison, epoch=LIVE_EPOCH, at=since + first)
     units = evidence.baseline.units if evidence.baseline is not None else 0
+    if given:
+        return freeze_plan(
+            spec, evidence
+        ), "baseline as the file gives it; what else the plan needs is measured in LIVE"
     return freeze_plan(spec, evidence), (
         f"baseline measured on {units:,} champion units of LIVE that closed before the first look that may win: it "
         "plans the size of the test, and enters no figure"

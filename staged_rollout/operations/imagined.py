@@ -21,6 +21,7 @@ from staged_rollout.ports import (
     VariantTarget,
 )
 from staged_rollout.spec.environment import EnvironmentSpec
+from staged_rollout.spec.home import Home
 from staged_rollout.state import GENESIS, Actor, Event, NewEvent, canonical, event_hash, fold
 
 
@@ -144,12 +145,23 @@ class ImaginedHealth:
 
 @dataclass
 class ImaginedPlatform:
-    """A platform for `gather`, `act_on` and `validate`: lake and checks are real, the rest is imagined."""
+    """A platform for `gather`, `act_on` and `validate`: lake and checks are real, the rest is imagined.
+
+    Attributes:
+        clock: Stands where the analysis sets it.
+        lake: The real one, seen through a lens.
+        checks: The real ones.
+        environment: Where the rollout would have run.
+        home: A folder for what operations leave behind; it is thrown away.
+        ledger: The imagined events.
+        assignments: None.
+    """
 
     clock: ImaginedClock
     lake: Any
     checks: Checks
     environment: EnvironmentSpec
+    home: Home
     ledger: ImaginedLedger = field(default_factory=ImaginedLedger)
     assignments: ImaginedAssignments = field(default_factory=ImaginedAssignments)
 

@@ -73,6 +73,22 @@ class Experiment:
         _put(home.root / "logs" / "outcomes" / endpoint / "labels.jsonl", labels)
         return frame
 
+    def write_foreign(self, folder) -> pd.DataFrame:
+        """Write the same log as somebody else would: `clicks.jsonl` and `truth.jsonl`, with other names and no ids."""
+        frame = self.frame()
+        groups = {"v1": "control", "v2": "treatment"}
+        clicks = [
+            {"user": {"id": row.unit}, "ts": _moment(row.at), "group": groups[row.variant], "answer": 1}
+            for row in frame.itertuples()
+        ]
+        truth = [
+            {"user": row.unit, "timestamp": _moment(row.labelled), "truth": int(row.right)}
+            for row in frame.itertuples()
+        ]
+        _put(folder / "clicks.jsonl", map(json.dumps, clicks))
+        _put(folder / "truth.jsonl", map(json.dumps, truth))
+        return frame
+
 
 def hash_free(number: int) -> float:
     """Milliseconds that differ between requests, the same in every run."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from staged_rollout.adapters.lake_iceberg import IcebergLake
 from staged_rollout.adapters.log_folder import LogFolder
+from staged_rollout.adapters.log_paths import LogEntry, LogPaths
 from staged_rollout.errors import DataError, NotFoundError
 from staged_rollout.operations.analyze import analyze
 from staged_rollout.operations.analyze_log import Asked
@@ -62,6 +62,21 @@ class Log:
         self.frame = (experiment or Experiment()).write(self.home, **changes)
         self.ingest()
         return self
+
+    def foreign(self, experiment=None):
+        """The same log in other people's words, through the field map."""
+        folder = self.home.root / "theirs"
+        self.frame = (experiment or Experiment()).write_foreign(folder)
+        names = dict.fromkeys(("request_id", "rollout", "model_version", "latency_ms", "status", "features"))
+        theirs = {"unit_id": "user.id", "timestamp": "ts", "variant": "group", "prediction": "answer"}
+        logs = LogPaths(
+            [
+                LogEntry(str(folder / "clicks.jsonl"), "predictions", None, None, {**names, **theirs}),
+                LogEntry(str(folder / "truth.jsonl"), "outcomes", None, None, {"unit_id": "user", "outcome": "truth"}),
+            ],
+            folder,
+        )
+        ingest(logs=logs, lake=self.lake, clock=Clock())
 
     def ingest(self):
         ingest(logs=LogFolder(self.home), lake=self.lake, clock=Clock())
@@ -201,28 +216,31 @@ def test_the_same_log_gives_the_same_events(usual):
     assert usual.whole.events[-1].hash == usual.analyze().events[-1].hash
 
 
-def test_a_log_without_requests_figures_says_so_and_does_not_promote(log):
+def test_a_log_without_statuses_does_not_promote(log):
     """Missing data is never a pass: an acting guardrail without a figure blocks a win, and the metric alone is told."""
-    log.of(Experiment(rates=(0.70, 0.82), seed=3), rollout=None, endpoint="local")
-    # What the parser does not let through yet, a lake may hold: statuses are null after ingest --field status=
-    found = log.analyze(Asked(as_of=WHOLE.as_of, champion="v1", candidate="v2"))
-    assert found.comparison.lens.logged_rollout is None
-    assert "churn" == found.comparison.lens.rollout
-    assert any("no row names a rollout" in note for note in found.notes)
-    assert any("endpoint local: the only one" in note for note in found.notes)
-    unlogged = replace(found.comparison, unlogged=frozenset({"error_rate"}))
-    from staged_rollout.operations.analyze import _as_logged
-    from staged_rollout.policy import decide
+    log.foreign(Experiment(rates=(0.70, 0.82), seed=3))
+    found = log.analyze()
+    assert ("control", "treatment") == found.comparison.lens.variants
+    assert (None, "churn") == (found.comparison.lens.logged_rollout, found.comparison.lens.rollout)
+    assert ("local", "churn-prod") == (found.comparison.lens.logged_endpoint, found.comparison.lens.endpoint)
+    assert any("error_rate was not measured" in note for note in found.notes)
+    assert all(None is step.evidence.guardrails[0].z_non_inferiority for step in found.steps)
+    assert all("not logged" == step.evidence.guardrails[0].method for step in found.steps)
+    assert "keep champion" == str(found.decision.action)
+    assert "error_rate not proven within its margin" in found.decision.reasons[0]
+    assert found.alone.startswith("a win at look 2")
 
-    evidence = _as_logged(found.steps[-1].evidence, unlogged)
-    guardrail = evidence.guardrails[0]
-    assert (None, "not logged", False) == (guardrail.z_non_inferiority, guardrail.method, guardrail.alarm)
-    from staged_rollout.state import EventType, fold
 
-    last = next(number for number, event in enumerate(found.events) if event.type is EventType.LOOK_TAKEN)
-    decision = decide(found.spec, fold(found.events[:last]), evidence)
-    assert decision.to is None
-    assert any("error_rate not proven" in reason for reason in decision.reasons)
+def test_a_foreign_log_gives_the_figures_of_our_own(log, usual):
+    """Other people's names, no request ids, no epochs, no rollout: the same units and successes at each look."""
+    log.foreign()
+    found = log.analyze()
+    figures = [
+        [(step.look.success, step.look.harm, step.look.interval) for step in one.looks] for one in (usual.whole, found)
+    ]
+    assert [success for success, *_ in figures[0]] == [success for success, *_ in figures[1]]
+    assert str(usual.whole.decision.action) == str(found.decision.action)
+    assert found.ended
 
 
 def test_days_after_the_log_are_no_missing_days(usual):
