@@ -210,7 +210,7 @@ def _planned(platform: ImaginedPlatform, spec: RolloutSpec, comparison: Comparis
     if given:
         return freeze_plan(
             spec, evidence
-        ), "baseline as the file gives it; what else the plan needs is measured in LIVE"
+        ), "baseline as the file gives it; what else is needed is measured in LIVE"
     return freeze_plan(spec, evidence), (
         f"baseline measured on {units:,} champion units of LIVE that closed before the first look that may win: it "
         "plans the size of the test, and enters no figure"
