@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from staged_rollout.cli import (
     acts,
+    analyze,
     designs,
     doctor,
     files,
@@ -87,7 +88,21 @@ def everywhere(
     context.obj = Settings(environment, home, configs, as_json, debug)
 
 
-for module in (reading, report, doctor, acts, files, work, ingest, quarantine, lake, designs, sample_plan, statistics):
+for module in (
+    reading,
+    report,
+    doctor,
+    acts,
+    files,
+    work,
+    ingest,
+    quarantine,
+    lake,
+    analyze,
+    designs,
+    sample_plan,
+    statistics,
+):
     module.add_to(app)
 
 
