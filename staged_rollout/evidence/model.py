@@ -135,6 +135,28 @@ class SrmFigures(Figures):
     prior: float
 
 
+class SrmCellFigures(Figures):
+    """One cell of a sample-ratio mismatch: where it sits. Reported, never decided on.
+
+    Attributes:
+        test: The test that alarmed.
+        dimension: A segment's name, or day, hour (UTC) or epoch.
+        value: The cell's value of it.
+        counts: Units of champion and candidate.
+        residual: Of the candidate, in standard errors; positive: too many units.
+        p_holm: Fixed chi-squared of the cell, Holm-corrected over all cells of the test.
+        cells: How many cells were tested; the most conspicuous are kept.
+    """
+
+    test: str
+    dimension: str
+    value: str
+    counts: tuple[int, int]
+    residual: float
+    p_holm: float
+    cells: int
+
+
 class QualityFigures(Figures):
     """Verdicts of the quality suite; `day` is the newest event day that was checked."""
 
@@ -204,7 +226,12 @@ class SegmentFigures(Figures):
 
 
 class Evidence(Figures):
-    """What a decision stands on. `as_of` is the clock's time; `batch` names the lake's snapshots."""
+    """What a decision stands on. `as_of` is the clock's time; `batch` names the lake's snapshots.
+
+    `srm_cells` is None unless a sample-ratio test alarms.
+    """
+
+    silent: ClassVar[frozenset[str]] = frozenset({"srm_cells"})
 
     version: int = EVIDENCE_VERSION
     rollout: str
@@ -227,6 +254,7 @@ class Evidence(Figures):
     segments: tuple[SegmentFigures, ...] = ()
     freeze: str | None = None
     spent_usd: float = 0.0
+    srm_cells: tuple[SrmCellFigures, ...] | None = None
 
 
 def rounded(value: Any) -> Any:

@@ -16,7 +16,7 @@ from staged_rollout.evidence import (
     VariantTraffic,
     sealed,
 )
-from staged_rollout.operations import look_guardrails, look_integrity, look_segments, look_success
+from staged_rollout.operations import look_guardrails, look_integrity, look_segments, look_srm, look_success
 from staged_rollout.operations.journal import load, write
 from staged_rollout.operations.look_moments import MetricSums, query_parameters, unit_sd, value_of
 from staged_rollout.operations.reconcile import assignment_target, endpoint_target
@@ -64,6 +64,7 @@ def _evidence(window: Window, planned: PlannedLook | None, now: datetime) -> Evi
     served = bool(window.present) and not state.terminal
     exposed = served and state.exposed
     before_live = state.state in {State.SHADOW, State.CANARY}
+    ratios = look_integrity.srm(window) if exposed else ()
     return Evidence(
         rollout=state.rollout,
         state=str(state.state),
@@ -76,7 +77,7 @@ def _evidence(window: Window, planned: PlannedLook | None, now: datetime) -> Evi
         champion_p95_ms=look_guardrails.champion_p95(window) if served and before_live else None,
         look=look_success.take(window, planned) if planned is not None else None,
         guardrails=look_guardrails.figures(window) if exposed else (),
-        srm=look_integrity.srm(window) if exposed else (),
+        srm=ratios,
         quality=_quality(state),
         drift=look_integrity.drift(window) if exposed else (),
         health=_health(window, now),
@@ -85,6 +86,7 @@ def _evidence(window: Window, planned: PlannedLook | None, now: datetime) -> Evi
         segments=look_segments.segments(window) if planned is not None else (),
         freeze=_freeze(spec, now),
         spent_usd=_spent(state, now),
+        srm_cells=look_srm.cells(window, ratios),
     )
 
 

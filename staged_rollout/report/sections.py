@@ -113,6 +113,12 @@ def health(evidence: Evidence) -> str:
         + (": **mismatch**" if test.alarm else "")
         for test in evidence.srm
     ]
+    lines.extend(
+        f"mismatch sits in {code(cell.dimension)} = {code(cell.value)}: {cell.counts[0]:,} against "
+        f"{cell.counts[1]:,} units, {cell.residual:+.1f} standard errors, Holm p {cell.p_holm:.3g} of "
+        f"{count(cell.cells, 'cell')} ({prose(cell.test)})"
+        for cell in evidence.srm_cells or ()
+    )
     lines.append(_quality(evidence))
     reading = evidence.health
     trouble = " **no traffic**" if reading.no_traffic else " **no data**" if reading.no_data else ""

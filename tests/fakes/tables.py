@@ -56,9 +56,7 @@ PARAMETERS = {
     "needed": False,
     "settled": T0.date(),
     "reason": "",
-    "verdict": "late",
-    "source": "s",
-    "kind": "predictions",
+    "sources": ["s"],
     "first_line": 1,
     "last_line": 10,
 }
