@@ -271,7 +271,7 @@ def _begin(
             "rollout": place[1],
             "epochs": sorted({row["epoch"] for row in live}),
             "variant": leader,
-            "before": first[follower],
+            "cut_off": first[follower],
         },
         batch=batch,
     )[0]["units"]
