@@ -208,9 +208,7 @@ def _planned(platform: ImaginedPlatform, spec: RolloutSpec, comparison: Comparis
     evidence = _before_live(platform, spec, comparison, epoch=LIVE_EPOCH, at=since + first)
     units = evidence.baseline.units if evidence.baseline is not None else 0
     if given:
-        return freeze_plan(
-            spec, evidence
-        ), "baseline as the file gives it; what else is needed is measured in LIVE"
+        return freeze_plan(spec, evidence), "baseline as the file gives it; what else is needed is measured in LIVE"
     return freeze_plan(spec, evidence), (
         f"baseline measured on {units:,} champion units of LIVE that closed before the first look that may win: it "
         "plans the size of the test, and enters no figure"
