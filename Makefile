@@ -4,16 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 SEED ?= 7
+SEEDS ?= 1-20
 export UV_SYSTEM_CERTS := 1
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 unexport PREFECT_API_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench format lock deploy clean
+.PHONY: help setup demo demo-seeds screenshots test check bench format lock deploy clean
 
 help: ## Say what each target does
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Make .venv with every package of requirements.lock, checked by hash
 
@@ -28,8 +29,14 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
-demo: $(STAMP) ## Watch one candidate promoted and one rolled back (SEED=n; RESUME=1 goes on with a killed one)
-	@$(BIN)/python -m demo --seed $(SEED) $(if $(RESUME),--resume)
+demo: $(STAMP) ## Watch five candidates, and every ending (SEED=n; RESUME=1 goes on with a killed one; UI=1 PORT=n in Prefect's pages)
+	@$(BIN)/python -m demo --seed $(SEED) $(if $(RESUME),--resume) $(if $(UI),--ui) $(if $(PORT),--port $(PORT))
+
+demo-seeds: $(STAMP) ## Run the demo for seeds 1-20, two at a time, and count its endings; goes on where it stopped (SEEDS=1-20, LAST=version)
+	@$(BIN)/python -m demo.seeds --seeds $(SEEDS) $(if $(LAST),--last $(LAST))
+
+screenshots: $(STAMP) ## Make docs/screenshots again, from the demo's home, with headless Chromium
+	@$(BIN)/python -m demo.screenshots $(ARGS)
 
 test: $(STAMP) ## Run every test
 	@$(BIN)/python -m pytest -q -p no:cacheprovider -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)

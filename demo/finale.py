@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 
 from prefect.client.orchestration import get_client
 
+from demo.reports import report_file, where, write_report
 from demo.screen import Ending, Screen
+from demo.stopwatch import Stopwatch
+from staged_rollout.adapters.atomic_file import replace_file
 from staged_rollout.ports import Platform
 
 
-def finale(screen: Screen, platform: Platform, endings: list[Ending]) -> None:
+def finale(screen: Screen, platform: Platform, endings: list[Ending], stopwatch: Stopwatch) -> None:
     """Print the final table and what stands around it."""
     screen.table(endings)
+    told = {ending.version: ending.ending for ending in endings}
+    replace_file(platform.home.root / "endings.json", json.dumps(told).encode())
     for endpoint in _endpoints(platform):
         observed = platform.serving.describe(endpoint)
         if observed is None:
@@ -32,9 +38,15 @@ def finale(screen: Screen, platform: Platform, endings: list[Ending]) -> None:
         f"{late:,} late + {blank:,} blank ({balanced}), in {platform.lake.head().number} batches"
     )
     screen.say(f"Prefect's database holds {asyncio.run(_flow_runs()):,} flow runs")
+    screen.say(f"time: {stopwatch.told()}")
+    for ending in endings:
+        if not report_file(platform, ending.rollout).exists():  # killed between the ending and its report
+            write_report(platform, ending.rollout)
+    files = [where(report_file(platform, ending.rollout)) for ending in endings]
+    screen.say(f"what was decided and why, with charts: {'  '.join(files)}")
     home = os.path.relpath(platform.home.root)
     command = f".venv/bin/staged-rollout --environment demo history {endings[0].rollout}"
-    screen.say(f"look closer: STAGED_ROLLOUT_HOME={home} {command}")
+    screen.say(f"every event: STAGED_ROLLOUT_HOME={home} {command}")
 
 
 def _endpoints(platform: Platform) -> list[str]:

@@ -19,6 +19,7 @@ class Ending:
     """One rollout as the final table shows it."""
 
     rollout: str
+    version: str
     ending: str
     days: int
     requests: int
@@ -141,6 +142,7 @@ def ending_of(state: RolloutState, events: list[Event], requests: int) -> Ending
     began, ended = events[0].at, events[-1].at
     return Ending(
         rollout=state.rollout,
+        version=state.candidate.version,
         ending=str(state.state),
         days=(ended - began).days,
         requests=requests,

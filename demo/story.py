@@ -1,17 +1,24 @@
-"""The demo's days: calls, the guard at noon, outcomes and the sweep at night, until both candidates have an answer."""
+"""The demo's days: calls, the guard at noon, outcomes and the sweep at night, until every candidate has an answer."""
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
 
 import httpx
 
 from demo import models, progress, traffic, world
+from demo.candidates import CANDIDATES, Candidate, Fitted, candidate_after
+from demo.reports import where, write_report
+from demo.rules import write_rules
 from demo.screen import Ending, Screen, ending_of
+from demo.stopwatch import Stopwatch
 from flows.poll_registry import poll_registry
 from flows.sweep_rollouts import sweep_rollouts
 from flows.watch_guardrails import watch_guardrails
@@ -28,19 +35,32 @@ from staged_rollout.state import RolloutState, State
 ENVIRONMENT = "demo"
 FIRST_DAY = datetime(2026, 3, 2, tzinfo=UTC)
 """A Monday."""
-MAX_DAYS = 70
+MAX_DAYS = 150
+CONFIGS = Path(__file__).parent.parent / "configs"
+APPROVAL = "the same answers for nearly everybody, and legal has cleared both columns"
 
 
 class Story:
     """One demo from the first champion to the last ending."""
 
-    def __init__(self, platform: Platform, servers: LocalServers, screen: Screen, spec: RolloutSpec, seed: int) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        servers: LocalServers,
+        screen: Screen,
+        spec: RolloutSpec,
+        seed: int,
+        *,
+        last: int = CANDIDATES[-1].version,
+    ) -> None:
         self._platform = platform
         self._servers = servers
         self._screen = screen
         self._seed = seed
         self._customers = models.load_customers(seed)
         self._spec = spec
+        self._last = last
+        self.stopwatch = Stopwatch()
         self._progress_file = platform.home.root / "demo.json"
 
     def begin(self) -> None:
@@ -53,9 +73,8 @@ class Story:
             if self._clock.wall() > deadline:
                 raise PlatformError("the endpoint did not come into service within 60 s")
             time.sleep(self._platform.environment.poll_s)
-        self._screen.say("v1 serves; v2 (all columns) is registered")
-        self._submit(models.candidate_v2(self._customers))
-        self._polled(0)
+        self._screen.say("v1 serves")
+        self._propose(CANDIDATES[0], 0)
 
     def run(self, start: progress.Progress | None) -> list[Ending]:
         """Live through the days until no rollout is active and no candidate is left."""
@@ -63,9 +82,10 @@ class Story:
         while day < MAX_DAYS:
             state = self._newest()
             if state is not None and state.settled and phase == 0:
-                if state.candidate.version != "2":
+                candidate = candidate_after(int(state.candidate.version), self._last)
+                if candidate is None:
                     break
-                self._third_candidate(day)
+                self._propose(candidate, day)
             elif state is not None and state.state is State.REGISTERED:
                 self._polled(day)  # killed between its registration and the first sweep
             self._live(day, phase)
@@ -79,7 +99,7 @@ class Story:
             raise RefusedError("the demo moves a simulated clock", hint="--environment demo")
         return clock
 
-    def _submit(self, fitted: tuple[Any, tuple[str, ...]]) -> str:
+    def _submit(self, fitted: Fitted) -> str:
         registry = self._platform.registry
         if not isinstance(registry, MlflowRegistry):
             raise RefusedError("the demo registers models with MLflow", hint="--environment demo")
@@ -87,15 +107,20 @@ class Story:
         encodings = {name: codes for name, codes in self._customers.encodings.items() if name in features}
         return registry.register(self._spec.registry, estimator, features=features, encodings=encodings).version
 
-    def _third_candidate(self, day: int) -> None:
-        if not self._platform.registry.versions_after(self._spec.registry, 2):
-            self._submit(models.candidate_v3(self._customers, self._seed))
-            self._screen.say("v3 (all columns, a quarter of its training labels corrupted) is registered")
+    def _propose(self, candidate: Candidate, day: int) -> None:
+        """Register the next version, under the rules that its owner wants for it."""
+        write_rules(CONFIGS, self._platform.home.root / "configs", candidate.rules)
+        if not self._platform.registry.versions_after(self._spec.registry, candidate.version - 1):
+            if candidate.told:
+                self._screen.say(candidate.told)
+            self._submit(candidate.fit(self._customers, self._seed))
+            self._screen.say(f"v{candidate.version} ({candidate.words}) is registered")
         self._polled(day)
 
     def _polled(self, day: int) -> None:
-        poll_registry(environment=ENVIRONMENT)
-        sweep_rollouts(environment=ENVIRONMENT, start="inline")
+        with self.stopwatch.running("Prefect"):
+            poll_registry(environment=ENVIRONMENT)
+            sweep_rollouts(environment=ENVIRONMENT, start="inline")
         self._mark(day, 0)
 
     def _live(self, number: int, phase: int) -> None:
@@ -105,21 +130,28 @@ class Story:
         state = self._serving(midnight)
         calls = world.calls_of_day(self._customers, state, midnight, self._seed, self._live_day(state, midnight))
         steps: tuple[Callable[[], None], ...] = (
-            lambda: self._call([call for call in calls if call.at < noon]),
+            lambda: self._call(midnight, [call for call in calls if call.at < noon]),
             lambda: self._guard(noon),
-            lambda: self._call([call for call in calls if call.at >= noon]),
+            lambda: self._call(midnight, [call for call in calls if call.at >= noon]),
             lambda: self._night(night, calls),
         )
         for index in range(phase, len(steps)):
             steps[index]()
             self._mark(number if index + 1 < len(steps) else number + 1, (index + 1) % len(steps))
-        self._screen.day(number + 1, midnight, state, len(calls), self._newest())
+        now = self._newest()
+        self._screen.day(number + 1, midnight, state, len(calls), now)
+        if state is not None and now is not None and now.settled:
+            self._screen.say(f"{'':16}   report: {where(write_report(self._platform, now.rollout))}")
 
-    def _call(self, calls: list[world.Call]) -> None:
+    def _call(self, midnight: datetime, calls: list[world.Call]) -> None:
         """Make the calls that the router has not logged yet, once it follows the published assignment."""
-        self._await_routers()
-        logged = traffic.already_logged(self._platform.home.logs / "predictions" / self._spec.endpoint)
-        open_calls = [call for call in calls if call.request_id not in logged]
+        folder = self._platform.home.logs / "predictions" / self._spec.endpoint / f"{midnight.date()}"
+        with self.stopwatch.running("traffic"):
+            self._await_routers()
+            logged = traffic.already_logged(folder)
+            self._send([call for call in calls if call.request_id not in logged])
+
+    def _send(self, open_calls: list[world.Call]) -> None:
         with self._screen.bar(len(open_calls)) as bar:
             traffic.send(self._servers.router_url, open_calls, lambda made: bar.advance(bar.task_ids[0], made))
 
@@ -137,7 +169,26 @@ class Story:
 
     def _guard(self, noon: datetime) -> None:
         self._clock.set(noon)
-        watch_guardrails(environment=ENVIRONMENT)
+        self._approve()
+        with self.stopwatch.running("Prefect"):
+            watch_guardrails(environment=ENVIRONMENT)
+
+    def _approve(self) -> None:
+        """Who is asked answers on the next day, in a process of their own: the command line, as at any desk."""
+        state = self._newest()
+        if state is None or state.state is not State.AWAITING_APPROVAL or state.approval is not None:
+            return
+        who = state.spec.decide.win.who or ""
+        typed = ["approve", state.rollout, "--as", who, "--reason", APPROVAL]
+        self._screen.say(f"{'':16}$ staged-rollout {shlex.join(typed)}")
+        options = ("--home", str(self._platform.home.root), "--environment", ENVIRONMENT)
+        answer = subprocess.run(  # noqa: S603 - our own command line
+            [sys.executable, "-m", "staged_rollout.cli", *options, *typed], capture_output=True, text=True, check=False
+        )
+        if answer.returncode:
+            raise PlatformError(f"the approval ended with exit code {answer.returncode}: {answer.stderr.strip()}")
+        for line in answer.stdout.splitlines():
+            self._screen.say(f"{'':16}{line}")
 
     def _night(self, night: datetime, calls: list[world.Call]) -> None:
         """Yesterday's outcomes arrive, then the sweep runs."""
@@ -149,7 +200,8 @@ class Story:
         if due.exists():
             folder.mkdir(parents=True, exist_ok=True)
             due.rename(folder / due.name)
-        sweep_rollouts(environment=ENVIRONMENT, start="inline")
+        with self.stopwatch.running("Prefect"):
+            sweep_rollouts(environment=ENVIRONMENT, start="inline")
 
     def _mark(self, day: int, phase: int) -> None:
         heads = progress.heads_of(self._platform.ledger)

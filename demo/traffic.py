@@ -17,9 +17,13 @@ TIME_HEADER = "x-staged-rollout-time"
 
 
 def already_logged(folder: Path) -> set[str]:
-    """Request ids that the router logged before the demo was killed: these calls were made."""
+    """Request ids that the router logged on one day before the demo was killed: these calls were made.
+
+    Args:
+        folder: The day's.
+    """
     known: set[str] = set()
-    for file in sorted(folder.glob("*/*.jsonl")):
+    for file in sorted(folder.glob("*.jsonl")):
         for line in file.read_bytes().splitlines():
             try:
                 known.add(json.loads(line)["request_id"])

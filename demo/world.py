@@ -13,8 +13,6 @@ from demo.models import Customers
 from staged_rollout.assignment import request_id
 from staged_rollout.state import RolloutState, State
 
-NEW_PER_LIVE_DAY = 238
-"""3,333 customers over at most fourteen LIVE days."""
 RETURNING_PER_LIVE_DAY = 60
 BEFORE_LIVE = {State.SHADOW: 600, State.CANARY: 450}
 """Customers a day before LIVE: enough to measure the champion's baseline on 1,000 of them."""
@@ -81,10 +79,13 @@ def _comers(
     traffic = customers.traffic
     if state is not None and state.state in {State.LIVE, State.AWAITING_APPROVAL}:
         order = np.random.default_rng([seed, int(state.candidate.version)]).permutation(traffic)
-        start = live_day * NEW_PER_LIVE_DAY
-        fresh = order[start : start + NEW_PER_LIVE_DAY]
+        new = len(traffic) // state.spec.stages.live.max.days  # every customer once, over all LIVE days
+        start = live_day * new
+        fresh = order[start : start + new]
         seen = order[:start]
-        back = rng.choice(seen, size=min(RETURNING_PER_LIVE_DAY, len(seen)), replace=False) if len(seen) else seen
+        # Once all have come, others come back in their place: a site does not empty because a test has enrolled.
+        returning = RETURNING_PER_LIVE_DAY + new - len(fresh)
+        back = rng.choice(seen, size=min(returning, len(seen)), replace=False) if len(seen) else seen
         return [int(customer) for customer in (*fresh, *back)]
     count = BEFORE_LIVE.get(state.state, AFTERWARDS) if state is not None else AFTERWARDS
     return [int(customer) for customer in rng.choice(traffic, size=count, replace=False)]

@@ -3,7 +3,7 @@
 -- Parameters: endpoint, rollout, epochs (the published epochs that make up the stage), cut_off (no later row counts)
 -- Grain: unit
 -- Columns: unit_id, assigned_variant, exposed_at, request_id, variant, fallback, prediction, status, latency_ms,
---   features
+--   features, epoch
 SELECT
   ranked.unit_id AS unit_id,
   ranked.assigned_variant AS assigned_variant,
@@ -14,7 +14,8 @@ SELECT
   ranked.prediction AS prediction,
   ranked.status AS status,
   ranked.latency_ms AS latency_ms,
-  ranked.features AS features
+  ranked.features AS features,
+  ranked.epoch AS epoch
 FROM (
   SELECT
     p.*,

@@ -39,6 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path.name != "test_whole_demo.py", item.path.parent.name != "e2e"))
 
 
+_ALONE = {"test_whole_demo", "test_cli_ledger", "test_report_in_browser", "test_demo_ui_server"}
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """One file, one process; the stories, which share Prefect's harness and a world, share a process too."""
@@ -47,7 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Rooms(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = Path(nodeid.partition("::")[0])
-            alone = file.parent.name != "e2e" or file.stem in {"test_whole_demo", "test_cli_ledger"}
+            alone = file.parent.name != "e2e" or file.stem in _ALONE
             return str(file) if alone else "e2e stories"
 
     return Rooms(config, log)

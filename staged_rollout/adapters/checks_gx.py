@@ -1,17 +1,18 @@
-"""Checks by Great Expectations: the `predictions` suite over one event day of one rollout."""
+"""Checks by Great Expectations: the `predictions` suite over the figures of one event day of one rollout."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from staged_rollout.adapters.checks_predictions import FIGURES, ROWS, Expected, day_frame, expected, figures_frame
+from staged_rollout.adapters.checks_against import Expected
+from staged_rollout.adapters.checks_predictions import suite_of
 from staged_rollout.errors import DataError, NotFoundError
-from staged_rollout.ports.checks import CheckReport, ExpectationResult
+from staged_rollout.ports.checks import CheckReport, DayFacts, ExpectationResult
 
 SUITES = ("predictions",)
 """The suites that there are."""
@@ -23,53 +24,52 @@ _LOCK = threading.Lock()
 class GreatExpectations:
     """Checks on an ephemeral context: nothing is stored, nothing is sent."""
 
-    def run(self, suite: str, rows: Any, facts: Mapping[str, Any]) -> CheckReport:
-        """Check one day.
+    def run(self, suite: str, facts: DayFacts) -> CheckReport:
+        """Check one day. Great Expectations judges one row, with one column for each figure.
 
         Args:
             suite: `predictions`.
-            rows: A pyarrow Table with the columns of sql/quality_day.sql.
-            facts: `day` (date), `variants` (names), `epochs` (numbers), and the columns of sql/quality_facts.sql;
-                `prediction_min` and `prediction_max` may declare a range. A fact that is absent or null is not checked.
+            facts: The day's figures.
 
         Raises:
             NotFoundError: no such suite.
-            DataError: `day`, `variants` or `epochs` is missing, or an expectation could not be evaluated.
+            DataError: an expectation could not be evaluated.
         """
         if suite not in SUITES:
             raise NotFoundError(f"no quality suite {suite!r}", hint=f"known: {', '.join(SUITES)}", suite=suite)
-        missing = [name for name in ("day", "variants", "epochs") if name not in facts]
-        if missing:
-            raise DataError(f"suite {suite} needs the facts {', '.join(missing)}", suite=suite)
-        wanted = expected(facts)
-        frames = {ROWS: day_frame(rows, facts["day"]), FIGURES: figures_frame(facts)}
-        results: dict[str, ExpectationResult] = {}
+        found = suite_of(facts)
         with _LOCK:
-            for batch, frame in frames.items():
-                some = [item for item in wanted if item.batch == batch]
-                if some:
-                    results.update(self._validate(batch, frame, some))
-        return CheckReport(suite, rows.num_rows, tuple(results[item.name] for item in wanted))
+            verdicts = self._validate(found.expected)
+        results = tuple(
+            ExpectationResult(item.name, verdict, item.observed, item.accepted, item.reason)
+            for item, verdict in zip(found.expected, verdicts, strict=True)
+        )
+        return CheckReport(suite, facts.count("rows"), results, found.skipped)
 
-    def _validate(self, batch: str, frame: Any, wanted: list[Expected]) -> dict[str, ExpectationResult]:
+    def _validate(self, wanted: Sequence[Expected]) -> list[bool]:
         gx = _great_expectations()
-        # An expectation object belongs to one suite, so each run makes its own.
+        import pandas as pd
+
+        columns = [f"figure_{number}" for number in range(len(wanted))]
+        frame = pd.DataFrame([{column: float(item.value) for column, item in zip(columns, wanted, strict=True)}])
+        # An expectation object belongs to one suite, so each run makes its own. A maximum of one value is that value.
         made = [
-            getattr(gx.expectations, item.expectation)(**item.arguments, meta={"name": item.name}) for item in wanted
+            gx.expectations.ExpectColumnMaxToBeBetween(column=column, min_value=item.low, max_value=item.high)
+            for column, item in zip(columns, wanted, strict=True)
         ]
-        suite = gx.ExpectationSuite(name=batch, expectations=made)
-        outcome = self._batches[batch].get_batch({"dataframe": frame}).validate(suite)
-        accepted = {item.name: item.accepted for item in wanted}
-        results = {}
+        suite = gx.ExpectationSuite(name="figures", expectations=made)
+        outcome = self._figures.get_batch({"dataframe": frame}).validate(suite)
+        verdicts: dict[str, bool] = {}
         for result in outcome.results:
-            name = result.expectation_config.meta["name"]
+            column = result.expectation_config.kwargs["column"]
             if result.exception_info.get("raised_exception", bool(_exceptions(result.exception_info))):
+                name = wanted[columns.index(column)].name
                 raise DataError(f"expectation {name!r} could not be evaluated: {_exceptions(result.exception_info)}")
-            results[name] = ExpectationResult(name, bool(result.success), _observed(result.result), accepted[name])
-        return results
+            verdicts[column] = bool(result.success)
+        return [verdicts[column] for column in columns]
 
     @cached_property
-    def _batches(self) -> dict[str, Any]:
+    def _figures(self) -> Any:
         gx = _great_expectations()
         from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -77,10 +77,7 @@ class GreatExpectations:
         context.enable_analytics(enable=False)
         context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
         source = context.data_sources.add_pandas("staged_rollout")
-        return {
-            name: source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
-            for name in (ROWS, FIGURES)
-        }
+        return source.add_dataframe_asset("figures").add_batch_definition_whole_dataframe("figures")
 
 
 def _great_expectations() -> Any:
@@ -97,13 +94,3 @@ def _exceptions(info: Mapping[str, Any]) -> str:
     if "raised_exception" in info:
         return str(info.get("exception_message", ""))
     return "; ".join(str(one.get("exception_message", "")) for one in info.values() if isinstance(one, Mapping))
-
-
-def _observed(result: Mapping[str, Any]) -> str:
-    """What was seen, in words: a single value, or how many of how many rows were unexpected."""
-    if "observed_value" in result:
-        return f"{result['observed_value']:,.6g}"
-    unexpected, rows = result.get("unexpected_count", 0), result.get("element_count", 0)
-    text = f"{unexpected:,} of {rows:,} rows"
-    examples = sorted({str(value) for value in result.get("partial_unexpected_list") or []})[:3]
-    return f"{text} ({', '.join(examples)})" if unexpected and examples else text

@@ -17,10 +17,12 @@ from staged_rollout.adapters import lake_sql
 from staged_rollout.adapters.lake_batches import Batches
 from staged_rollout.adapters.lake_catalog import Catalog, IcebergTables, sqlite_catalog
 from staged_rollout.adapters.lake_kept import SMALLEST_BYTES, KeptAnswers
+from staged_rollout.adapters.lake_lens import SeenLake
 from staged_rollout.adapters.lake_upkeep import IcebergUpkeep
 from staged_rollout.adapters.lake_writer import IcebergWriter, refused_writes
 from staged_rollout.errors import DataError, LeaseHeldError
 from staged_rollout.ports.lake import Batch, FileBooks, Rows
+from staged_rollout.ports.lens import Lens
 from staged_rollout.records.tables import TABLES, TableName
 from staged_rollout.records.units import KEY_BYTES, unit_hash
 from staged_rollout.spec.home import Home
@@ -97,9 +99,21 @@ class IcebergLake:
         return lake_sql.run(
             name,
             parameters,
-            lambda table: self._files(table, batch.snapshots.get(table)),
+            lambda table: self.files(table, batch),
             lambda kept: self._kept.parts(kept, batch, lambda: self._batches.before(batch.number), parameters),
         )
+
+    def files(self, table: TableName, batch: Batch) -> list[str]:
+        """Parquet files of a table as a batch pins it.
+
+        Raises:
+            DataError: the snapshot has expired.
+        """
+        return self._files(table, batch.snapshots.get(table))
+
+    def through(self, lens: Lens) -> SeenLake:
+        """The lake as the log of another rollout: for questions only."""
+        return SeenLake(self, lens)
 
     def unit_id(self, unit: str) -> str:
         """The keyed hash that stands for a unit in every table."""

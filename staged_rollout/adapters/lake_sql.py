@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from staged_rollout.errors import DataError, NotFoundError
+from staged_rollout.ports.lens import Lens
 from staged_rollout.records.tables import TABLES, ColumnType, TableName
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -108,6 +109,8 @@ def run(
     parameters: Mapping[str, Any],
     files: Callable[[TableName], Sequence[str]],
     kept: Callable[[str], Sequence[str] | None] = _not_kept,
+    *,
+    lens: Lens | None = None,
 ) -> Any:
     """Run a statement and answer a pyarrow Table.
 
@@ -116,12 +119,13 @@ def run(
         parameters: At least its parameters, others are left aside; lists are bound as lists, moments must have a zone.
         files: Parquet files of a table that the statement reads; an empty list is an empty table.
         kept: Parquet files that hold the answer of one of `kept_statements()`, in parts; None: it is computed.
+        lens: What the tables are seen through, if anything; no answer is kept then.
 
     Raises:
         NotFoundError: no such statement.
         DataError: missing parameters, a moment without a zone, or what the engine refused.
     """
-    with _asked(name, parameters, files, kept) as answer:
+    with _asked(name, parameters, files, kept, lens) as answer:
         return answer.to_arrow_table()
 
 
@@ -148,8 +152,11 @@ def _asked(
     parameters: Mapping[str, Any],
     files: Callable[[TableName], Sequence[str]],
     kept: Callable[[str], Sequence[str] | None],
+    lens: Lens | None = None,
 ) -> Iterator[Any]:
     import duckdb
+
+    from staged_rollout.adapters.lake_lens import SHOWN, look_through
 
     found = statement(name)
     _check_parameters(found, parameters)
@@ -167,7 +174,9 @@ def _asked(
         connection.execute("SET TimeZone = 'UTC'")
         try:
             for table in sorted(tables):
-                connection.execute(_view(table, files(table)))
+                connection.execute(_view(table, files(table), below="logged_" if lens and table in SHOWN else ""))
+            if lens is not None:
+                look_through(connection, lens, tables)
             for view, parts in answers.items():
                 if parts is not None:
                     connection.execute(_kept_view(view, parts))
@@ -241,16 +250,16 @@ def _check_parameters(found: Statement, parameters: Mapping[str, Any]) -> None:
             raise DataError(f"sql/{found.name}.sql: {key} = {value} has no time zone")
 
 
-def _view(table: TableName, files: Sequence[str]) -> str:
+def _view(table: TableName, files: Sequence[str], *, below: str = "") -> str:
     columns = TABLES[table]
     nulls = ", ".join(f'CAST(NULL AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
     empty = f"SELECT {nulls} WHERE false"
     if not files:
-        return f"CREATE VIEW {table} AS {empty}"
+        return f"CREATE VIEW {below}{table} AS {empty}"
     cells = ", ".join(f'CAST("{column.name}" AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
     # The empty SELECT names the columns that no file has, where all were written before the table got them.
     stored = f"SELECT * FROM read_parquet([{_listed(files)}], union_by_name = true) UNION ALL BY NAME {empty}"  # noqa: S608 - names are ours, quotes are doubled
-    return f"CREATE VIEW {table} AS SELECT {cells} FROM ({stored})"  # noqa: S608 - as above
+    return f"CREATE VIEW {below}{table} AS SELECT {cells} FROM ({stored})"  # noqa: S608 - as above
 
 
 def _listed(files: Sequence[str]) -> str:

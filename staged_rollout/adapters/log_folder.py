@@ -90,7 +90,11 @@ class LogFolder:
         """
         path = self._root / file.name
         if not self._inside(path):
-            raise DataError(f"{file.name} leads out of {self._root}", hint="links out of the home are not followed")
+            raise DataError(
+                f"{file.name} is gone, or leads out of {self._root}",
+                hint="links out of the home are not followed",
+                file=file.name,
+            )
         yield from read_bytes(path, file.name, start=start, size=file.size, compressed=file.compressed)
 
     def _inside(self, path: Path) -> bool:

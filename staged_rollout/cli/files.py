@@ -19,7 +19,7 @@ from staged_rollout.spec.lint import lint_rollout
 from staged_rollout.spec.load import load_rollout
 from staged_rollout.spec.locations import find_rollout
 from staged_rollout.spec.model import RolloutSpec
-from staged_rollout.spec.plan import WORST_RATE, planned_units
+from staged_rollout.spec.plan import WORST_RATE, planned_mean_units, planned_units
 from staged_rollout.spec.prices import PriceTable, load_prices
 
 FilesArgument = Annotated[
@@ -80,7 +80,8 @@ def explain(session: Session, rollout: FileArgument) -> None:
 
     JSON: {"rollout", "environment", "keys": [{"key", "value", "source", "doc"}], "looks": [{"slot", "after", "kind"}],
     "units": {"needed", "expected", "assumed_rate"}, "cost": {"items", "total_usd", "champion_usd", "extra_usd",
-    "max_usd"}}; after is in seconds from LIVE's begin.
+    "max_usd"}}; after is in seconds from LIVE's begin; of a mean, units
+    has assumed_sd too.
 
     Example: staged-rollout explain churn --environment production
     """
@@ -144,8 +145,11 @@ def _file_report(name: str, findings: tuple[Finding, ...]) -> dict[str, Any]:
 
 def _units(spec: RolloutSpec) -> dict[str, float | None]:
     """Units that the test needs, and those that the planned traffic brings until enrolment ends."""
-    rate = WORST_RATE if spec.success.baseline is None else spec.success.baseline
     success, live = spec.success, spec.stages.live
+    expected = spec.traffic.units_per_day * (live.max / timedelta(days=1))
+    if not spec.in_shares:
+        return {"needed": _mean_units(spec), "expected": expected, "assumed_rate": None, "assumed_sd": success.sd}
+    rate = WORST_RATE if success.baseline is None else success.baseline
     needed = planned_units(
         baseline=rate,
         mde=success.mde,
@@ -155,16 +159,32 @@ def _units(spec: RolloutSpec) -> dict[str, float | None]:
         power=success.power,
         split=live.split,
     )
-    expected = spec.traffic.units_per_day * (live.max / timedelta(days=1))
     return {"needed": needed, "expected": expected, "assumed_rate": rate}
 
 
+def _mean_units(spec: RolloutSpec) -> float | None:
+    """Units that the test of a mean or a ratio needs; None while its variance or baseline is not known."""
+    success, distance = spec.success, spec.success.distance
+    apart = distance.absolute(abs(success.baseline or 0.0))
+    if success.sd is None or apart <= 0:
+        return None
+    return planned_mean_units(
+        sd=success.sd,
+        effect=apart if success.better_or_equal is None else 0.0,
+        margin=0.0 if success.better_or_equal is None else apart,
+        alpha=success.alpha,
+        power=success.power,
+        split=spec.stages.live.split,
+    )
+
+
 def _say_units(units: dict[str, float | None]) -> None:
-    needed, expected, rate = units["needed"], units["expected"] or 0.0, units["assumed_rate"] or 0.0
-    if needed is not None:
-        say(
-            f"The test needs about {needed:,.0f} units (at a rate of {rate:.1%}); {expected:,.0f} are expected in LIVE."
-        )
+    needed, expected = units["needed"], units["expected"] or 0.0
+    if needed is None:
+        return
+    sd = units.get("assumed_sd")
+    at = f"a rate of {units['assumed_rate'] or 0.0:.1%}" if sd is None else f"a standard deviation of {sd:g} a unit"
+    say(f"The test needs about {needed:,.0f} units (at {at}); {expected:,.0f} are expected in LIVE.")
 
 
 def _print_cost(spec: RolloutSpec, cost: CostForecast) -> None:

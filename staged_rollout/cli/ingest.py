@@ -101,6 +101,12 @@ def ingest_logs(
     else:
         logs = platform.logs
     files = logs.list()
+    if not files:
+        raise NotFoundError(
+            f"no log file lies below {where(platform.home.logs)} or {where(platform.home.capture)}, and the"
+            " environment's logs name none",
+            hint="staged-rollout ingest SOURCE, or --home FOLDER",
+        )
     watched = WatchedLogs(logs, files, counting=sys.stderr.isatty() and not session.as_json)
     before = platform.lake.head().number
     with watched.bar():

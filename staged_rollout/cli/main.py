@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from staged_rollout.cli import (
     acts,
+    analyze,
     designs,
     doctor,
     files,
@@ -71,17 +72,37 @@ def everywhere(
 ) -> None:
     """Take a new model version to production, or back out, on evidence.
 
+    \b
+    What was decided, why  staged-rollout report ROLLOUT --open
+    Stop a rollout         staged-rollout rollback ROLLOUT --as YOU --reason WHY
+    Read your own logs     staged-rollout ingest LOGS --field NAME=THEIRS
+    How a metric is meant  staged-rollout explain FILE
+
     What the commands read and write is the ledger of an environment; they work when Prefect is down.
 
     With --json each command prints one JSON document on stdout, with the keys that its own --help names, and an error
     is {"error": {"type", "message", "hint", "exit_code", "facts"}} on stderr.
 
     Example: staged-rollout status
-    """
+    """  # noqa: D301 - click's mark of lines that stay as they are
     context.obj = Settings(environment, home, configs, as_json, debug)
 
 
-for module in (reading, report, doctor, acts, files, work, ingest, quarantine, lake, designs, sample_plan, statistics):
+for module in (
+    reading,
+    report,
+    doctor,
+    acts,
+    files,
+    work,
+    ingest,
+    quarantine,
+    lake,
+    analyze,
+    designs,
+    sample_plan,
+    statistics,
+):
     module.add_to(app)
 
 

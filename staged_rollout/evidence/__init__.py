@@ -1,6 +1,14 @@
 """What one look knows."""
 
-from staged_rollout.evidence.look import BoundFigures, LookFigures, StageWiseFigures, StopFigures, SuccessFigures
+from staged_rollout.evidence.look import (
+    BoundFigures,
+    LookFigures,
+    MeanFigures,
+    MomentFigures,
+    StageWiseFigures,
+    StopFigures,
+    SuccessFigures,
+)
 from staged_rollout.evidence.model import (
     BaselineFigures,
     DriftFigures,
@@ -12,6 +20,7 @@ from staged_rollout.evidence.model import (
     QualityFigures,
     SegmentFigures,
     ShadowFigures,
+    SrmCellFigures,
     SrmFigures,
     TrafficFigures,
     VariantTraffic,
@@ -27,10 +36,13 @@ __all__ = [
     "HarmGuardFigures",
     "HealthFigures",
     "LookFigures",
+    "MeanFigures",
+    "MomentFigures",
     "PlatformFigures",
     "QualityFigures",
     "SegmentFigures",
     "ShadowFigures",
+    "SrmCellFigures",
     "SrmFigures",
     "StageWiseFigures",
     "StopFigures",

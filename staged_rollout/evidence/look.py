@@ -40,23 +40,67 @@ class StageWiseFigures(Figures):
     interval: tuple[float, float]
 
 
+class MomentFigures(Figures):
+    """Exact sums over one variant's units that count, in whole steps of the metric's resolution.
+
+    Attributes:
+        n: Units.
+        sy: Sum of unit totals, of a ratio's numerator.
+        syy: Sum of their squares.
+        sd: Sum of unit totals of a ratio's denominator; 0 of a mean, as the two below.
+        sdd: Sum of their squares.
+        syd: Sum of the products of both.
+        capped: Units whose total was lowered to the cap.
+    """
+
+    n: int
+    sy: int
+    syy: int
+    sd: int
+    sdd: int
+    syd: int
+    capped: int
+
+
+class MeanFigures(Figures):
+    """What a mean or a ratio has in place of successes; values and differences are in the metric's unit.
+
+    Attributes:
+        kind: `mean` or `ratio`.
+        resolution: The step that the sums count in.
+        champion: The champion's sums.
+        candidate: The candidate's.
+        value_champion: The champion's mean or ratio; None without units or without a denominator.
+        value_candidate: The same of the candidate.
+    """
+
+    kind: Literal["mean", "ratio"]
+    resolution: float
+    champion: MomentFigures
+    candidate: MomentFigures
+    value_champion: float | None
+    value_candidate: float | None
+
+
 class SuccessFigures(Figures):
     """The success metric on closed LIVE units, by assigned variant; candidate minus champion.
 
     Attributes:
         closed_champion: Units whose window has closed.
         closed_candidate: The same of the candidate.
-        n_champion: Closed units with an outcome.
+        n_champion: Closed units with an outcome, or with what else the metric needs.
         n_candidate: The same of the candidate.
-        x_champion: Successes among them.
+        x_champion: Successes among them; 0 of a mean or a ratio.
         x_candidate: The same of the candidate.
-        estimate: Difference of the rates; None without units.
-        z: Score z for better than 0, or than -margin, in the metric's good direction; None when insufficient.
-        se: Standard error of the difference under that null hypothesis, the one in z.
+        estimate: Difference of the rates, means or ratios; None without units.
+        z: For better than 0, or than -margin, in the metric's good direction; None when insufficient. Score z of a
+            rate; of a mean or a ratio the difference over its unit-level standard error.
+        se: Standard error of the difference, the one in z: of a rate under that null hypothesis.
         margin: Largest tolerated worsening, which z is measured from; None: superiority.
+        mean: The sums of a mean or a ratio; None: a rate.
     """
 
-    silent: ClassVar[frozenset[str]] = frozenset({"se", "margin"})
+    silent: ClassVar[frozenset[str]] = frozenset({"se", "margin", "mean"})
 
     closed_champion: int
     closed_candidate: int
@@ -68,6 +112,12 @@ class SuccessFigures(Figures):
     z: float | None
     se: float | None = None
     margin: float | None = None
+    mean: MeanFigures | None = None
+
+    @property
+    def unit(self) -> Literal["share", "value"]:
+        """What values are in: shares of units, with differences in percentage points, or the metric's own unit."""
+        return "share" if self.mean is None else "value"
 
 
 class LookFigures(Figures):

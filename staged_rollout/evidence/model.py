@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from staged_rollout.evidence.figures import Figures
 from staged_rollout.evidence.look import LookFigures
@@ -61,17 +61,31 @@ class ShadowFigures(Figures):
 
 
 class BaselineFigures(Figures):
-    """The champion's success metric before LIVE: as measured on closed units, or as the file gives it."""
+    """The champion's success metric before LIVE: as measured on closed units, or as the file gives it.
+
+    Attributes:
+        given: As the file gives it; None: measured.
+        units: Closed units that count; 0 where nothing was measured.
+        successes: Successes among them; 0 of a mean or a ratio.
+        mean: The mean or ratio of these units; None of a rate, or when nothing was measured.
+        sd: Standard deviation of one unit's value, given or measured; None of a rate, or when it is not known.
+    """
+
+    silent: ClassVar[frozenset[str]] = frozenset({"mean", "sd"})
 
     given: float | None
     units: int
     successes: int
+    mean: float | None = None
+    sd: float | None = None
 
     @property
     def value(self) -> float | None:
         """The baseline that a plan would use."""
         if self.given is not None:
             return self.given
+        if self.mean is not None:
+            return self.mean
         return self.successes / self.units if self.units else None
 
 
@@ -119,6 +133,28 @@ class SrmFigures(Figures):
     chi_squared: float
     p_value: float
     prior: float
+
+
+class SrmCellFigures(Figures):
+    """One cell of a sample-ratio mismatch: where it sits. Reported, never decided on.
+
+    Attributes:
+        test: The test that alarmed.
+        dimension: A segment's name, or day, hour (UTC) or epoch.
+        value: The cell's value of it.
+        counts: Units of champion and candidate.
+        residual: Of the candidate, in standard errors; positive: too many units.
+        p_holm: Fixed chi-squared of the cell, Holm-corrected over all cells of the test.
+        cells: How many cells were tested; the most conspicuous are kept.
+    """
+
+    test: str
+    dimension: str
+    value: str
+    counts: tuple[int, int]
+    residual: float
+    p_holm: float
+    cells: int
 
 
 class QualityFigures(Figures):
@@ -190,7 +226,12 @@ class SegmentFigures(Figures):
 
 
 class Evidence(Figures):
-    """What a decision stands on. `as_of` is the clock's time; `batch` names the lake's snapshots."""
+    """What a decision stands on. `as_of` is the clock's time; `batch` names the lake's snapshots.
+
+    `srm_cells` is None unless a sample-ratio test alarms.
+    """
+
+    silent: ClassVar[frozenset[str]] = frozenset({"srm_cells"})
 
     version: int = EVIDENCE_VERSION
     rollout: str
@@ -213,6 +254,7 @@ class Evidence(Figures):
     segments: tuple[SegmentFigures, ...] = ()
     freeze: str | None = None
     spent_usd: float = 0.0
+    srm_cells: tuple[SrmCellFigures, ...] | None = None
 
 
 def rounded(value: Any) -> Any:

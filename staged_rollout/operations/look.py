@@ -16,13 +16,15 @@ from staged_rollout.evidence import (
     VariantTraffic,
     sealed,
 )
-from staged_rollout.operations import look_guardrails, look_integrity, look_success
+from staged_rollout.operations import look_guardrails, look_integrity, look_segments, look_srm, look_success
 from staged_rollout.operations.journal import load, write
+from staged_rollout.operations.look_moments import MetricSums, query_parameters, unit_sd, value_of
 from staged_rollout.operations.reconcile import assignment_target, endpoint_target
 from staged_rollout.operations.reestimate import due_reestimation, reestimation
 from staged_rollout.operations.window import Window
 from staged_rollout.policy import due_look
 from staged_rollout.ports import Platform
+from staged_rollout.spec.metric import Metric
 from staged_rollout.spec.model import RolloutSpec
 from staged_rollout.state import Actor, EventType, NewEvent, PlannedLook, RolloutState, State, to_payload
 from staged_rollout.stats import share_upper_limit
@@ -62,6 +64,7 @@ def _evidence(window: Window, planned: PlannedLook | None, now: datetime) -> Evi
     served = bool(window.present) and not state.terminal
     exposed = served and state.exposed
     before_live = state.state in {State.SHADOW, State.CANARY}
+    ratios = look_integrity.srm(window) if exposed else ()
     return Evidence(
         rollout=state.rollout,
         state=str(state.state),
@@ -74,15 +77,16 @@ def _evidence(window: Window, planned: PlannedLook | None, now: datetime) -> Evi
         champion_p95_ms=look_guardrails.champion_p95(window) if served and before_live else None,
         look=look_success.take(window, planned) if planned is not None else None,
         guardrails=look_guardrails.figures(window) if exposed else (),
-        srm=look_integrity.srm(window) if exposed else (),
+        srm=ratios,
         quality=_quality(state),
         drift=look_integrity.drift(window) if exposed else (),
         health=_health(window, now),
         platform=_platform(window),
         bake=look_success.bake(window) if exposed and state.state is State.BAKING else None,
-        segments=look_success.segments(window) if planned is not None else (),
+        segments=look_segments.segments(window) if planned is not None else (),
         freeze=_freeze(spec, now),
         spent_usd=_spent(state, now),
+        srm_cells=look_srm.cells(window, ratios),
     )
 
 
@@ -121,11 +125,40 @@ def _shadow(window: Window) -> ShadowFigures:
 def _baseline(window: Window) -> BaselineFigures:
     """The champion's metric on units served before LIVE whose window has closed."""
     spec = window.state.spec
+    metric = spec.declared
+    if metric is not None and metric.kind != "rate":
+        return _mean_baseline(window, metric)
     if spec.success.baseline is not None:
         return BaselineFigures(given=spec.success.baseline, units=0, successes=0)
+    if metric is not None:
+        sums = _baseline_sums(window, metric)
+        return BaselineFigures(given=None, units=sums.n, successes=sums.holds)
     epochs = (*window.state.epochs_of(State.SHADOW), *window.state.epochs_of(State.CANARY))
     row = window.ask("baseline", epochs, matures_after=spec.success.matures_after)[0]
     return BaselineFigures(given=None, units=row["units"], successes=row["correct"])
+
+
+def _mean_baseline(window: Window, metric: Metric) -> BaselineFigures:
+    """A mean or a ratio needs its variance too: what the file does not give is measured."""
+    success = window.state.spec.success
+    if success.baseline is not None and success.sd is not None:
+        return BaselineFigures(given=success.baseline, units=0, successes=0, sd=success.sd)
+    sums = _baseline_sums(window, metric)
+    return BaselineFigures(
+        given=success.baseline,
+        units=sums.n,
+        successes=0,
+        mean=value_of(metric, sums),
+        sd=success.sd if success.sd is not None else unit_sd(metric, sums),
+    )
+
+
+def _baseline_sums(window: Window, metric: Metric) -> MetricSums:
+    state = window.state
+    epochs = (*state.epochs_of(State.SHADOW), *state.epochs_of(State.CANARY))
+    success = state.spec.success
+    rows = window.ask("baseline_moments", epochs, matures_after=success.matures_after, **query_parameters(metric))
+    return MetricSums.from_rows(metric, success.metric, rows)
 
 
 def _quality(state: RolloutState) -> QualityFigures:

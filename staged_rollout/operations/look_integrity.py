@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from staged_rollout.evidence import DriftFigures, SrmFigures
+from staged_rollout.operations.look_success import counts
 from staged_rollout.operations.window import Window
 from staged_rollout.state import RolloutState, State, candidate_share
 from staged_rollout.stats import population_stability, sequential_srm
@@ -22,10 +23,10 @@ def srm(window: Window) -> tuple[SrmFigures, ...]:
     They alarm at e >= S / (alpha / 2) with S the number of planned exposed stays: alpha holds for the whole rollout.
     """
     state = window.state
-    counts = {row["assigned_variant"]: int(row["units"]) for row in window.ask("srm_counts", window.present)}
-    tests = [_test(state, "first exposure", counts)]
+    exposed = {row["assigned_variant"]: int(row["units"]) for row in window.ask("srm_counts", window.present)}
+    tests = [_test(state, "first exposure", exposed)]
     if state.state in {State.LIVE, State.AWAITING_APPROVAL}:
-        rows = window.ask("success_counts", window.present, matures_after=state.spec.success.matures_after)
+        rows = counts(window, window.present)
         tests.append(
             _test(state, "closed with outcome", {row["assigned_variant"]: int(row["with_outcome"]) for row in rows})
         )

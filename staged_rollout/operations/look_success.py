@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from staged_rollout.evidence import HarmGuardFigures, LookFigures, SegmentFigures, SuccessFigures
+from staged_rollout.evidence import HarmGuardFigures, LookFigures, SuccessFigures
 from staged_rollout.operations.look_bounds import (
     HARM_ALPHA_LIVE,
     MIN_INCREMENT,
@@ -13,18 +13,18 @@ from staged_rollout.operations.look_bounds import (
     harm_bound,
 )
 from staged_rollout.operations.look_inference import at_first_stop, p_value
+from staged_rollout.operations.look_means import mean_figures, mean_guard
+from staged_rollout.operations.look_moments import MetricSums, query_parameters
 from staged_rollout.operations.window import Window
 from staged_rollout.ports import Rows
+from staged_rollout.spec.metric import Metric
 from staged_rollout.state import LookKind, PlannedLook, RolloutState, State
 from staged_rollout.stats import (
     RatioMoments,
     guard_worsening,
-    holm,
     information_fraction,
     score_interval,
     score_test,
-    score_z,
-    two_sided_p,
 )
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "MIN_INCREMENT",
     "bake",
     "counts",
-    "segments",
     "take",
 ]
 
@@ -45,7 +44,7 @@ MIN_EVENTS = 10
 """Events, and non-events, per variant."""
 HARM_ALPHA_BAKE = 0.005
 """Primary harm: .025 per rollout, one-sided, split over LIVE and BAKE (docs/statistics.md, harm budget)."""
-_NONE = {"closed": 0, "with_outcome": 0, "correct": 0}
+_NONE: dict[str, Any] = {"closed": 0, "with_outcome": 0, "correct": 0, "sums": MetricSums()}
 
 
 def take(window: Window, planned: PlannedLook) -> LookFigures:
@@ -67,9 +66,7 @@ def take(window: Window, planned: PlannedLook) -> LookFigures:
         if bound is None:
             insufficient = f"information {information:.4f} is not {MIN_INCREMENT} more than at the last test"
         else:
-            interval = score_interval(
-                success.x_candidate, success.n_candidate, success.x_champion, success.n_champion, bound.z
-            )
+            interval = _interval(success, bound.z)
     return LookFigures(
         slot=planned.slot,
         kind=kind.value,
@@ -87,8 +84,33 @@ def take(window: Window, planned: PlannedLook) -> LookFigures:
 
 
 def counts(window: Window, epochs: tuple[int, ...]) -> Rows:
-    """Closed units, those with an outcome, and those that were right, by assigned variant, of some epochs."""
-    return window.ask("success_counts", epochs, matures_after=window.state.spec.success.matures_after)
+    """Closed units, those that count, and those with a success, by assigned variant, of some epochs.
+
+    Rows of a declared metric also hold its `sums`. Units that count are those with an outcome, of `correct`.
+
+    Raises:
+        QuantisationError: A unit's total is too large for the metric's resolution.
+    """
+    spec = window.state.spec
+    metric = spec.declared
+    if metric is None:
+        return window.ask("success_counts", epochs, matures_after=spec.success.matures_after)
+    days = window.ask("moments", epochs, matures_after=spec.success.matures_after, **query_parameters(metric))
+    return [
+        _counted(metric, spec.success.metric, variant, [row for row in days if row["assigned_variant"] == variant])
+        for variant in sorted({row["assigned_variant"] for row in days})
+    ]
+
+
+def _counted(metric: Metric, name: str, variant: str, rows: Rows) -> dict[str, Any]:
+    sums = MetricSums.from_rows(metric, name, rows)
+    return {
+        "assigned_variant": variant,
+        "closed": sums.closed,
+        "with_outcome": sums.n,
+        "correct": sums.holds if metric.kind == "rate" else 0,
+        "sums": sums,
+    }
 
 
 def _by_variant(window: Window, epochs: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -113,6 +135,9 @@ def _success(window: Window) -> SuccessFigures:
     n_t, x_t = candidate["with_outcome"], candidate["correct"]
     n_c, x_c = champion["with_outcome"], champion["correct"]
     margin = _margin(state)
+    metric = state.spec.declared
+    if metric is not None and metric.kind != "rate":
+        return mean_figures(metric, champion["sums"], candidate["sums"], margin, better=state.spec.success.better)
     test = score_test(x_t, n_t, x_c, n_c, margin=margin or 0.0, better=state.spec.success.better)
     return SuccessFigures(
         closed_champion=champion["closed"],
@@ -128,11 +153,25 @@ def _success(window: Window) -> SuccessFigures:
     )
 
 
+def _interval(success: SuccessFigures, z_crit: float) -> tuple[float, float] | None:
+    """The repeated confidence interval of the difference; of a rate the score test inverted, else estimate +- c se.
+
+    Source: Jennison and Turnbull (1989), JRSS B 51, 305-361.
+    """
+    if success.mean is None:
+        return score_interval(success.x_candidate, success.n_candidate, success.x_champion, success.n_champion, z_crit)
+    if success.estimate is None or success.se is None:
+        return None
+    return success.estimate - z_crit * success.se, success.estimate + z_crit * success.se
+
+
 def _insufficient(success: SuccessFigures) -> str:
     """Why no test is made, or ""."""
     smallest = min(success.n_champion, success.n_candidate)
     if smallest < MIN_CLOSED:
         return f"{smallest:,} of {MIN_CLOSED:,} closed units with an outcome in the smaller variant"
+    if success.mean is not None:
+        return "" if success.z is not None else "no variance, or no denominator, in either variant"
     events = min(success.x_champion, success.x_candidate)
     others = min(success.n_champion - success.x_champion, success.n_candidate - success.x_candidate)
     if min(events, others) < MIN_EVENTS:
@@ -148,6 +187,19 @@ def bake(window: Window) -> HarmGuardFigures:
     state = window.state
     spec = state.spec.success
     champion, candidate = _by_variant(window, window.present)
+    metric = state.spec.declared
+    share = 1.0 - state.spec.stages.bake.holdback
+    margin = _margin(state) or 0.0
+    if metric is not None and metric.kind != "rate":
+        return mean_guard(
+            metric,
+            champion["sums"],
+            candidate["sums"],
+            margin,
+            better=spec.better,
+            alpha=HARM_ALPHA_BAKE,
+            design_share=share,
+        )
 
     def losses(row: dict[str, Any]) -> int:
         wins = int(row["correct"])
@@ -160,10 +212,10 @@ def bake(window: Window) -> HarmGuardFigures:
     result = guard_worsening(
         moments(candidate),
         moments(champion),
-        margin=_margin(state) or 0.0,
+        margin=margin,
         alpha=HARM_ALPHA_BAKE,
         error_units=(losses(candidate), losses(champion)),
-        design_share=1.0 - state.spec.stages.bake.holdback,
+        design_share=share,
     )
     return HarmGuardFigures(
         n_champion=champion["with_outcome"],
@@ -173,38 +225,4 @@ def bake(window: Window) -> HarmGuardFigures:
         log_e=result.log_e,
         threshold_log=result.threshold_log,
         alarm=result.alarm,
-    )
-
-
-def segments(window: Window) -> tuple[SegmentFigures, ...]:
-    """Differences by segment, Holm-corrected over all of them; reported, never decided on."""
-    state = window.state
-    raw: list[tuple[str, str, int, int, float | None, float | None]] = []
-    for segment in state.spec.segments:
-        rows = window.ask(
-            "segments",
-            state.epochs_of(State.LIVE),
-            matures_after=state.spec.success.matures_after,
-            segment=segment,
-        )
-        values = sorted({row["segment"] for row in rows})
-        found = {(row["segment"], row["assigned_variant"]): row for row in rows}
-        for value in values:
-            champion = found.get((value, state.champion.variant), _NONE)
-            candidate = found.get((value, state.candidate.variant), _NONE)
-            n_t, n_c = candidate["with_outcome"], champion["with_outcome"]
-            z = score_z(candidate["correct"], n_t, champion["correct"], n_c, delta0=0.0)
-            estimate = candidate["correct"] / n_t - champion["correct"] / n_c if n_t and n_c else None
-            raw.append((segment, value, n_c, n_t, estimate, None if z is None else two_sided_p(z)))
-    adjusted = iter(holm([p for *_, p in raw if p is not None]))
-    return tuple(
-        SegmentFigures(
-            segment=segment,
-            value=value,
-            n_champion=n_c,
-            n_candidate=n_t,
-            estimate=estimate,
-            p_holm=None if p is None else next(adjusted),
-        )
-        for segment, value, n_c, n_t, estimate, p in raw
     )

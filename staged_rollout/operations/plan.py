@@ -13,6 +13,7 @@ from staged_rollout.stats import (
     inflation,
     maximum_information_units,
     threshold_grid,
+    two_means_units,
     two_proportions_units,
 )
 
@@ -34,7 +35,14 @@ def freeze_plan(spec: RolloutSpec, evidence: Evidence) -> Plan:
             "LIVE cannot begin without a baseline", hint="set success.baseline, or wait for closed champion units"
         )
     success = spec.success
-    claim = claim_at(success, baseline.value)
+    claim = claim_at(success, baseline.value, in_shares=spec.in_shares)
+    if claim is None and not spec.in_shares:
+        raise StatisticsError(
+            f"a champion at {baseline.value:g} leaves a relative difference of {success.distance} nothing to be of",
+            hint="set success.mde or success.better_or_equal as a number in the metric's unit",
+            baseline=baseline.value,
+            difference=str(success.distance),
+        )
     if claim is None:
         raise StatisticsError(
             f"baseline {baseline.value:.2%} and a difference of {success.distance} leave no rate between 0 and 1",
@@ -45,9 +53,21 @@ def freeze_plan(spec: RolloutSpec, evidence: Evidence) -> Plan:
     acting = sum(guardrail.action == "roll_back" for guardrail in spec.guardrails.values())
     beta = (1.0 - success.power) / (acting + 1)
     split = spec.stages.live.split[1]
-    fixed = two_proportions_units(
-        baseline.value, claim.rate, success.alpha, 1.0 - beta, ratio=split / (1.0 - split), delta0=claim.null
-    )
+    ratio = split / (1.0 - split)
+    if spec.in_shares:
+        fixed = two_proportions_units(
+            baseline.value, claim.rate, success.alpha, 1.0 - beta, ratio=ratio, delta0=claim.null
+        )
+    else:
+        if baseline.sd is None:
+            raise StatisticsError(
+                "LIVE cannot begin without the standard deviation of a unit's value",
+                hint="set success.sd, or wait for closed champion units whose values differ",
+            )
+        effect = claim.distance if claim.margin is None else 0.0
+        fixed = two_means_units(
+            baseline.sd, effect, success.alpha, 1.0 - beta, ratio=ratio, delta0=-(claim.margin or 0.0)
+        )
     looks = spec.look_slots()
     last = looks[-1]
     factor, drift = _cost_of_looks(tuple(slot / last for slot in looks), success, beta)
@@ -55,7 +75,7 @@ def freeze_plan(spec: RolloutSpec, evidence: Evidence) -> Plan:
     p95 = evidence.champion_p95_ms
     return Plan(
         baseline=baseline.value,
-        baseline_units=0 if baseline.given is not None else baseline.units,
+        baseline_units=baseline.units if baseline.given is None or not spec.in_shares else 0,
         mde=claim.distance,
         n_eff_max=maximum_information_units(fixed, factor, split),
         inflation=factor,
@@ -64,7 +84,7 @@ def freeze_plan(spec: RolloutSpec, evidence: Evidence) -> Plan:
         efficacy=looks,
         last=last,
         margin=claim.margin,
-        planned_rate=(1.0 - split) * baseline.value + split * claim.rate,
+        planned_rate=(1.0 - split) * baseline.value + split * claim.rate if spec.in_shares else None,
         beta=None if drift is None else beta,
         drift=drift,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from staged_rollout.evidence import Evidence
+from staged_rollout.evidence import Evidence, SuccessFigures
 from staged_rollout.ports import Notification, Platform
 from staged_rollout.report.look import event_markdown
 from staged_rollout.state import Event, EventType, RolloutState, State, fold
@@ -90,10 +90,16 @@ def _tracked(event: Event) -> tuple[str, dict[str, float]] | None:
         "repeated_p_value": look.repeated_p_value,
         "units_champion": float(success.n_champion),
         "units_candidate": float(success.n_candidate),
-        "successes_champion": float(success.x_champion),
-        "successes_candidate": float(success.x_candidate),
+        **_of_variants(success),
     }
     return f"look-{look.slot}", {name: value for name, value in figures.items() if value is not None}
+
+
+def _of_variants(success: SuccessFigures) -> dict[str, float | None]:
+    mean = success.mean
+    if mean is not None:
+        return {"value_champion": mean.value_champion, "value_candidate": mean.value_candidate}
+    return {"successes_champion": float(success.x_champion), "successes_candidate": float(success.x_candidate)}
 
 
 def _notification(event: Event, state: RolloutState, title: str, markdown: str) -> Notification | None:

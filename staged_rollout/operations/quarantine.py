@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from staged_rollout.ports.lake import Batch, Lake
 
 LINES_AT_ONCE = 10_000
-"""Line numbers that one question spans, so that memory stays bounded however much is kept."""
+"""Lines that one question answers, about, so that memory stays bounded however much is kept."""
+
+_LAST_LINE = 2**62
 
 _PLACE = re.compile(r" (?:at|of) (?:character|byte) \d+|, \d{4}-\d{2}-\d{2}T[\d:]+Z")
 
@@ -87,13 +88,11 @@ class Selection:
     endpoint: str | None = None
     verdict: str | None = None
 
-    def holds(self, kept: KeptLines) -> bool:
-        """Whether these lines are meant."""
+    def holds(self, source: str, kind: str, endpoint: str, verdict: str) -> bool:
+        """Whether lines of this file, kind, endpoint and verdict are meant."""
         asked = (self.source, self.kind, self.endpoint, self.verdict)
-        return all(
-            one is None or one == other
-            for one, other in zip(asked, (kept.source, kept.kind, kept.endpoint, kept.verdict), strict=True)
-        )
+        told = (source, kind, endpoint, verdict)
+        return all(one is None or one == other for one, other in zip(asked, told, strict=True))
 
 
 def kept_lines(lake: Lake, batch: Batch, selection: Selection) -> list[KeptLines]:
@@ -105,7 +104,11 @@ def kept_lines(lake: Lake, batch: Batch, selection: Selection) -> list[KeptLines
         selection: Which are meant.
     """
     rows = lake.query("quarantine_reasons", {"reason": selection.reason}, batch=batch)
-    return [kept for kept in (KeptLines(**row) for row in rows) if selection.holds(kept)]
+    return [kept for kept in (KeptLines(**row) for row in rows) if _meant(selection, kept)]
+
+
+def _meant(selection: Selection, kept: KeptLines) -> bool:
+    return selection.holds(kept.source, kept.kind, kept.endpoint, kept.verdict)
 
 
 def by_cause(kept: Iterable[KeptLines]) -> list[tuple[str, str, int, int]]:
@@ -140,8 +143,9 @@ def first_line(lake: Lake, batch: Batch, kept: KeptLines) -> list[KeptLine]:
         batch: The state that is asked.
         kept: As `kept_lines` gives them.
     """
-    first = (line for line in _lines(lake, batch, kept, kept.first_line, kept.first_line) if line.reason == kept.reason)
-    return list(first)[:1]
+    only = Selection(kept.reason, kept.source, kept.kind, kept.endpoint, kept.verdict)
+    first = _lines(lake, batch, only, [kept.source], kept.first_line, kept.first_line)
+    return [line for line in first if line.reason == kept.reason][:1]
 
 
 def every_line(lake: Lake, batch: Batch, kept: Sequence[KeptLines], selection: Selection) -> Iterator[KeptLine]:
@@ -153,28 +157,34 @@ def every_line(lake: Lake, batch: Batch, kept: Sequence[KeptLines], selection: S
         kept: As `kept_lines` gives them for this selection.
         selection: Which are meant.
     """
-    spans: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+    sources: dict[str, tuple[int, int, int]] = {}
     for one in kept:
-        key = (one.source, one.kind, one.endpoint, one.verdict)
-        first, last = spans.get(key, (one.first_line, one.last_line))
-        spans[key] = (min(first, one.first_line), max(last, one.last_line))
-    for key, (first, last) in spans.items():
-        span = KeptLines(*key, reason=selection.reason, lines=0, first_line=first, last_line=last)
-        for start in range(first, last + 1, LINES_AT_ONCE):
-            yield from _lines(lake, batch, span, start, min(start + LINES_AT_ONCE - 1, last))
+        lines, first, last = sources.get(one.source, (0, one.first_line, one.last_line))
+        sources[one.source] = (lines + one.lines, min(first, one.first_line), max(last, one.last_line))
+    # Each question reads the whole table, so small files are asked for together and large ones in pieces.
+    together: list[str] = []
+    held = 0
+    for source, (lines, first, last) in sources.items():
+        if held + lines > LINES_AT_ONCE and together:
+            yield from _lines(lake, batch, selection, together, 0, _LAST_LINE)
+            together, held = [], 0
+        if lines <= LINES_AT_ONCE:
+            together.append(source)
+            held += lines
+            continue
+        step = -(-(last - first + 1) * LINES_AT_ONCE // lines)
+        for start in range(first, last + 1, step):
+            yield from _lines(lake, batch, selection, [source], start, min(start + step - 1, last))
+    if together:
+        yield from _lines(lake, batch, selection, together, 0, _LAST_LINE)
 
 
-def _lines(lake: Lake, batch: Batch, kept: KeptLines, first: int, last: int) -> Iterator[KeptLine]:
-    asked: dict[str, Any] = {
-        "reason": kept.reason,
-        "source": kept.source,
-        "kind": kept.kind,
-        "endpoint": kept.endpoint,
-        "verdict": kept.verdict,
-        "first_line": first,
-        "last_line": last,
-    }
+def _lines(
+    lake: Lake, batch: Batch, selection: Selection, sources: Sequence[str], first: int, last: int
+) -> Iterator[KeptLine]:
+    asked = {"reason": selection.reason, "sources": list(sources), "first_line": first, "last_line": last}
     for row in lake.query("quarantine_lines", asked, batch=batch):
-        yield KeptLine(
-            kept.source, row["line"], row["offset"], kept.verdict, row["reason"], row["raw"], row["ingested_at"]
-        )
+        if selection.holds(row["source"], row["kind"], row["endpoint"], row["verdict"]):
+            at = row.pop("ingested_at")
+            del row["kind"], row["endpoint"]
+            yield KeptLine(**row, at=at)

@@ -12,6 +12,7 @@ from staged_rollout.policy.decision import Action, Decision
 from staged_rollout.policy.holds import holds_now
 from staged_rollout.policy.live import awaiting, live
 from staged_rollout.policy.moves import keep, margin_of, roll_back
+from staged_rollout.spec.amounts import amount_text
 from staged_rollout.spec.model import RolloutSpec
 from staged_rollout.state import RolloutState, State
 
@@ -76,7 +77,8 @@ def _harm(state: RolloutState, evidence: Evidence) -> Decision | None:
         if look is not None and look.harmful and look.harm is not None and look.success.z is not None:
             more = f"more than {margin}, " if margin is not None else ""
             reasons.append(
-                f"look {look.slot}: {state.spec.success.metric} is worse by {abs(look.success.estimate or 0.0):.2%}, "
+                f"look {look.slot}: {state.spec.success.metric} is worse by "
+                f"{amount_text(abs(look.success.estimate or 0.0), look.success.unit)}, "
                 f"{more}z {look.success.z:.2f} <= {-look.harm.z:.2f} (harm bound)"
             )
         bake = evidence.bake

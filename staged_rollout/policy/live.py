@@ -19,6 +19,7 @@ from staged_rollout.policy.moves import (
     roll_back,
     stay,
 )
+from staged_rollout.spec.amounts import difference_text, interval_text
 from staged_rollout.spec.model import RolloutSpec
 from staged_rollout.state import HoldReason, RolloutState, State
 
@@ -100,9 +101,9 @@ def _stage_wise(look: LookFigures) -> tuple[str, ...]:
     found = look.stage_wise
     if found is None:
         return ()
-    low, high = (100 * limit for limit in found.interval)
-    interval = f"[{low:+.2f}, {high:+.2f}]"
-    effect = f"median-unbiased difference {100 * found.estimate:+.2f} pp, {interval}"
+    unit = look.success.unit
+    interval = interval_text(found.interval, unit).removesuffix(" pp")
+    effect = f"median-unbiased difference {difference_text(found.estimate, unit)}, {interval}"
     # Evidence is rounded to nine decimals: what it holds as 0 is only known to be smaller.
     p = f"p {found.p_value:.2g}" if found.p_value else "p < 1e-9"
     return (f"stage-wise at this first stop: {p}, {effect}",)

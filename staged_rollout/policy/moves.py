@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from staged_rollout.evidence import Evidence
 from staged_rollout.policy.decision import Action, Decision
 from staged_rollout.policy.holds import Hold
+from staged_rollout.spec.amounts import difference_text
 from staged_rollout.spec.grammar import render_duration
 from staged_rollout.state import HoldReason, RolloutState, State
 
@@ -74,9 +75,10 @@ def integrity_shut(evidence: Evidence) -> tuple[str, ...]:
 def margin_of(state: RolloutState) -> str | None:
     """The largest tolerated worsening in words; None where the candidate must be better."""
     margin = state.spec.success.better_or_equal
-    if margin is None or margin.kind == "absolute" or state.plan is None or state.plan.margin is None:
+    if margin is None or margin.kind != "relative" or state.plan is None or state.plan.margin is None:
         return None if margin is None else str(margin)
-    return f"{margin} of the champion's ({100 * state.plan.margin:.2f} pp)"
+    absolute = difference_text(state.plan.margin, "share" if state.spec.in_shares else "value").removeprefix("+")
+    return f"{margin} of the champion's ({absolute})"
 
 
 def number(value: float | None) -> str:

@@ -96,17 +96,22 @@ def canary(spec: RolloutSpec, state: RolloutState, evidence: Evidence, holds: tu
     shut.extend(integrity_shut(evidence))
     last = state.step == len(steps)
     baseline = evidence.baseline
-    if last and (
-        baseline is None or baseline.value is None or (baseline.given is None and baseline.units < MIN_BASELINE_UNITS)
-    ):
+    measured = baseline is None or baseline.given is None or not (spec.in_shares or spec.success.sd is not None)
+    if last and (baseline is None or baseline.value is None or (measured and baseline.units < MIN_BASELINE_UNITS)):
         units = baseline.units if baseline else 0
         shut.append(f"baseline: {units:,} of {MIN_BASELINE_UNITS:,} closed champion units")
     if shut or holds:
         return stay(tuple(shut) or ("the canary's gates are open",), holds)
     rate = baseline.value if last and baseline is not None else None
-    if rate is not None and not 0.0 < rate < 1.0:
+    if not spec.in_shares and baseline is not None and rate is not None:
+        if baseline.sd is None:
+            return keep(f"no test can be planned: the champion's {spec.success.metric} is the same for all units")
+        if claim_at(spec.success, rate, in_shares=False) is None:
+            metric, distance = spec.success.metric, spec.success.distance
+            return keep(f"no test can be planned: {distance} of the champion's {metric}, {rate:g}, is no difference")
+    if spec.in_shares and rate is not None and not 0.0 < rate < 1.0:
         return keep(f"no test can be planned: the champion's {spec.success.metric} is {rate:.0%} of all units")
-    if rate is not None and claim_at(spec.success, rate) is None:
+    if spec.in_shares and rate is not None and claim_at(spec.success, rate) is None:
         metric, distance = spec.success.metric, spec.success.distance
         return keep(f"no test can be planned: {distance} away from the champion's {metric} of {rate:.1%} is no rate")
     reason = (
@@ -156,9 +161,12 @@ def _lasted(state: RolloutState, evidence: Evidence) -> str:
 
 
 def _absolute_mde(spec: RolloutSpec, evidence: Evidence) -> float | None:
-    """The absolute MDE; None while a relative one has no baseline, and where nothing has to get better."""
+    """The absolute MDE; None while a relative one has no baseline, and where nothing has to get better.
+
+    None of a declared metric too: one that reads latency, say, may move where every answer is the same.
+    """
     mde = spec.success.mde
-    if mde is None:
+    if mde is None or spec.declared is not None:
         return None
     if mde.kind == "absolute":
         return mde.absolute(0.0)

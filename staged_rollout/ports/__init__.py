@@ -1,6 +1,13 @@
 """What the operations ask of the outside: one protocol per concern, small, without a client's types."""
 
-from staged_rollout.ports.checks import CheckReport, Checks, ExpectationResult
+from staged_rollout.ports.checks import (
+    CheckReport,
+    Checks,
+    DayFacts,
+    ExpectationResult,
+    LabelCoverage,
+    SkippedExpectation,
+)
 from staged_rollout.ports.clock import Clock
 from staged_rollout.ports.health import Health, HealthReading
 from staged_rollout.ports.lake import Batch, FileBooks, Lake, Rows
@@ -30,12 +37,14 @@ __all__ = [
     "Checks",
     "Claim",
     "Clock",
+    "DayFacts",
     "EndpointStatus",
     "EndpointTarget",
     "ExpectationResult",
     "FileBooks",
     "Health",
     "HealthReading",
+    "LabelCoverage",
     "Lake",
     "Ledger",
     "LogFile",
@@ -50,6 +59,7 @@ __all__ = [
     "Registry",
     "Rows",
     "Serving",
+    "SkippedExpectation",
     "Tracker",
     "VariantTarget",
 ]

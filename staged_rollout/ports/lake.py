@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from staged_rollout.ports.lens import Lens
 from staged_rollout.ports.logs import LogKind
 from staged_rollout.records.tables import TableName
 
@@ -173,6 +174,26 @@ class LakeWriter(Protocol):
         ...
 
 
+class SeenRows(Protocol):
+    """Answers questions about sealed batches."""
+
+    def head(self) -> Batch:
+        """The newest sealed batch."""
+        ...
+
+    def batch(self, number: int) -> Batch:
+        """A sealed batch by its number."""
+        ...
+
+    def query(self, name: str, parameters: Mapping[str, Any], *, batch: Batch) -> Rows:
+        """As `Lake.query`."""
+        ...
+
+    def table(self, name: str, parameters: Mapping[str, Any], *, batch: Batch) -> Any:
+        """As `Lake.table`."""
+        ...
+
+
 class Lake(Protocol):
     """Iceberg tables; SQL files under sql/ run by DuckDB over one batch's files."""
 
@@ -204,6 +225,10 @@ class Lake(Protocol):
             NotFoundError: no such statement.
             DataError: the statement does not fit its parameters or tables.
         """
+        ...
+
+    def through(self, lens: Lens) -> SeenRows:
+        """The tables as the log of another rollout: for questions only."""
         ...
 
     def books(self, *, since_batch: int = 0) -> Sequence[FileBooks]:

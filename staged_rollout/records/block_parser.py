@@ -111,12 +111,12 @@ class _StrictLines:
             self.numbers.append(number)
 
 
-def _pieces(content: bytes) -> Iterator[bytes]:
+def _pieces(content: bytes) -> Iterator[memoryview]:
     """The content in pieces of whole lines."""
-    begin = 0
+    begin, view = 0, memoryview(content)
     while begin < len(content):
         end = content.find(b"\n", begin + PIECE_BYTES) + 1 or len(content)
-        yield content[begin:end]
+        yield view[begin:end]
         begin = end
 
 
@@ -165,7 +165,7 @@ def _hashed(parts: Sequence[_Part], place: int) -> Any:
         hashed = md5_column(pa.chunked_array(texts, pa.string()))
         begins = np.cumsum([0, *(len(text) for text in texts)])
         hashes = iter(hashed.slice(begin, len(text)) for begin, text in zip(begins, texts, strict=False))
-    found = []
+    found: list[Any] = []
     for part in parts:
         if _is_text(part, place):
             found.append(next(hashes))

@@ -9,7 +9,8 @@ import numpy as np
 
 from staged_rollout.errors import LineRejectedError
 from staged_rollout.records import fields
-from staged_rollout.records.fast_columns import MAX_NUMBER, NUMBER, bools, few_texts, read_value, where
+from staged_rollout.records.fast_columns import MAX_NUMBER, NUMBER, bools, by_value, few_texts, read_value, where
+from staged_rollout.records.fast_match import Choice
 from staged_rollout.records.fast_record import FastRecord, FastRows, UnreadableShapeError
 from staged_rollout.records.json_line import rejected
 from staged_rollout.records.parse_captures import payload, prediction_of
@@ -72,7 +73,7 @@ def _payload(record: FastRecord, capture: Mapping[str, Any], side: str) -> Any:
     if not isinstance(part, Mapping):
         raise UnreadableShapeError
     data = _strings(record, part.get("data"))
-    base64 = bools(pc.fill_null(pc.equal(record.text(part.get("encoding")), "BASE64"), False))
+    base64 = bools(pc.equal(record.text(part.get("encoding")), "BASE64"))
     if not base64.any():
         return data
     decoded = [_decoded(text, side) for text in data.filter(pa.array(base64)).to_pylist()]
@@ -96,6 +97,10 @@ def _strings(record: FastRecord, value: Any) -> Any:
     import pyarrow.compute as pc
 
     cells = record.cells(value)
+    if isinstance(cells, Choice):
+        column = by_value(cells, _string, pa.string())
+        record.only(column.proved)
+        return column.values
     texts = raw = cells.texts()
     proved = cells.strings.copy()
     if cells.index.escapes and bools(pc.match_substring(raw, "\\")).any():
@@ -131,7 +136,7 @@ def _predictions(outputs: Any) -> Any:
     numbers = pc.replace_substring_regex(outputs, _JSON_ANSWER, r"\1")
     numbers = pc.replace_substring_regex(numbers, _AFTER_FIRST, "")
     short = pc.less_equal(pc.binary_length(numbers), MAX_NUMBER)
-    plain = bools(pc.fill_null(pc.and_(pc.match_substring_regex(numbers, NUMBER), short), False))
+    plain = bools(pc.and_(pc.match_substring_regex(numbers, NUMBER), short))
     values = where(plain, numbers).cast(pa.float64())
     others = ~plain & bools(outputs.is_valid())
     if not others.any():

@@ -16,13 +16,16 @@ import numpy.typing as npt
 from staged_rollout.errors import LineRejectedError
 from staged_rollout.records import fields
 from staged_rollout.records.fast_index import LineIndex, Mask, Positions, slices
+from staged_rollout.records.fast_match import Choice
 from staged_rollout.records.json_line import json_object
 
 Read = Callable[[Mapping[str, Any], str], Any]
 """One of the functions of `fields`: record and key to value, or LineRejectedError."""
 
-_SAMPLE = 64  # values looked at to tell whether there are few different ones
-_SAMPLE_FEW = 24
+_SAMPLE = 16  # values looked at to tell whether there are few different ones
+_SAMPLE_FEW = 8
+_SHORT, _SAMPLE_SHORT = 6, 256
+_NULL = np.uint64(int.from_bytes(b"null", "little"))
 _INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
 NUMBER = (
     r"^(?:0|-?[1-9][0-9]{0,14}"  # an integer that a double holds exactly; -0 is 0 to the strict parser
@@ -69,14 +72,19 @@ class Cells:
 
     def nulls(self) -> Mask:
         """Which are null."""
-        four = (self.ends - self.begins == 4) & ~self.strings
+        four: Mask = (self.ends - self.begins == 4) & ~self.strings
         if not four.any():
             return four
-        return four & ((self.index.words[self.begins] & np.uint64(0xFFFFFFFF)) == np.uint64(0x6C6C756E))  # null
+        found: Mask = four & ((self.index.words[self.begins] & np.uint64(0xFFFFFFFF)) == _NULL)
+        return found
 
     @property
     def few(self) -> bool:
-        """Whether there seem to be few different values."""
+        """Whether there seem to be few different values; short ones are compared so fast that more count as few."""
+        shown = slice(0, _SAMPLE_SHORT)
+        if int((self.ends[shown] - self.begins[shown]).max(initial=0)) <= _SHORT:
+            words = self.index.words[self.begins[shown]] & _MASKS[self.ends[shown] - self.begins[shown]]
+            return len(set(words.tolist())) <= _SAMPLE_SHORT // 2
         return _few([self.json(number) for number in range(min(len(self), _SAMPLE))])
 
 
@@ -93,7 +101,7 @@ class Column:
     proved: Mask
 
 
-def text_column(cells: Cells, *, nullable: bool, integers: bool = False) -> Column:
+def text_column(cells: Cells | Choice, *, nullable: bool, integers: bool = False) -> Column:
     """As `fields.text`, or `fields.text_or_null`.
 
     Args:
@@ -105,7 +113,7 @@ def text_column(cells: Cells, *, nullable: bool, integers: bool = False) -> Colu
     import pyarrow.compute as pc
 
     read = _TEXTS[nullable, integers]
-    if cells.few:
+    if isinstance(cells, Choice) or cells.few:
         return by_value(cells, read, pa.string())
     texts, lengths, first = cells.texts(), cells.ends - cells.begins, cells.index.letters[cells.begins]
     # A first letter of ASCII that is no blank proves that the text is not blank; bytes are no fewer than characters.
@@ -128,22 +136,22 @@ def text_column(cells: Cells, *, nullable: bool, integers: bool = False) -> Colu
     return Column(pc.if_else(pa.array(nulls), None, texts) if nulls.any() else texts, proved)
 
 
-def number_column(cells: Cells, *, nullable: bool) -> Column:
+def number_column(cells: Cells | Choice, *, nullable: bool) -> Column:
     """As `fields.number`, or `fields.number_or_null`."""
     import pyarrow as pa
 
-    if cells.few:
+    if isinstance(cells, Choice) or cells.few:
         return by_value(cells, fields.number_or_null if nullable else fields.number, pa.float64())
     texts = cells.texts()
     good = matches(texts, NUMBER) & ~cells.strings & (cells.ends - cells.begins <= MAX_NUMBER)
     return Column(where(good, texts).cast(pa.float64()), good | cells.nulls() if nullable else good)
 
 
-def integer_column(cells: Cells, *, nullable: bool = False) -> Column:
+def integer_column(cells: Cells | Choice, *, nullable: bool = False) -> Column:
     """As `fields.integer`, or null."""
     import pyarrow as pa
 
-    if cells.few:
+    if isinstance(cells, Choice) or cells.few:
         return by_value(cells, integer_or_null if nullable else fields.integer, pa.int64())
     texts = cells.texts()
     good = matches(texts, _INTEGER) & ~cells.strings
@@ -159,34 +167,14 @@ def integer_or_null(record: Mapping[str, Any], key: str) -> int | None:
     return None if fields.present(record, key) is None else fields.integer(record, key)
 
 
-def flag_column(cells: Cells) -> Column:
+def flag_column(cells: Cells | Choice) -> Column:
     """As `fields.flag`."""
     import pyarrow as pa
 
     return by_value(cells, fields.flag, pa.bool_())
 
 
-def hashed_column(texts: Any, pseudonym: Callable[[str], str]) -> Any:
-    """Keyed hashes of unit ids; each unit is hashed once, and remembered for the next blocks.
-
-    Args:
-        texts: A pyarrow Array of texts; null stays null.
-        pseudonym: Keyed hash of a unit id.
-    """
-    import pyarrow as pa
-
-    encoded = texts.dictionary_encode()
-    known = _PSEUDONYMS.of(pseudonym)
-    hashes = []
-    for unit in encoded.dictionary.to_pylist():
-        found = known.get(unit)
-        if found is None:
-            found = known[unit] = pseudonym(unit)
-        hashes.append(found)
-    return pa.array(hashes, pa.string()).take(encoded.indices)
-
-
-def by_value(cells: Cells, read: Read, kind: Any) -> Column:
+def by_value(cells: Cells | Choice, read: Read, kind: Any) -> Column:
     """Each different value read once, strictly.
 
     Args:
@@ -196,17 +184,20 @@ def by_value(cells: Cells, read: Read, kind: Any) -> Column:
     """
     import pyarrow as pa
 
-    encoded = _keys(cells).dictionary_encode()
-    found = [_value_kept(read, _key_text(key)) for key in encoded.dictionary.to_pylist()]
-    codes = encoded.indices
+    if isinstance(cells, Choice):
+        codes, texts = pa.array(cells.codes), list(cells.texts)
+    else:
+        encoded = _keys(cells).dictionary_encode()
+        codes, texts = encoded.indices, [_key_text(key) for key in encoded.dictionary.to_pylist()]
+    found = [_value_kept(read, text) for text in texts]
     values = pa.array([value for _, value in found], kind).take(codes)
     if all(good for good, _ in found):
-        return Column(values, np.ones(len(cells), np.bool_))
+        return Column(values, np.ones(len(codes), np.bool_))
     return Column(values, np.array([good for good, _ in found], np.bool_)[codes.to_numpy()])
 
 
 def _few(values: list[Any]) -> bool:
-    return len(set(values)) <= min(_SAMPLE_FEW, max(len(values) // 2, 4))
+    return len(set(values)) <= _SAMPLE_FEW
 
 
 def _keys(cells: Cells) -> Any:
@@ -284,7 +275,10 @@ def matches(texts: Any, pattern: str) -> Mask:
 
 
 def bools(values: Any) -> Mask:
-    """A pyarrow BooleanArray without nulls as a mask."""
+    """A pyarrow BooleanArray as a mask; null is false."""
+    import pyarrow.compute as pc
+
+    values = pc.fill_null(values, fill_value=False) if values.null_count else values
     found: Mask = values.to_numpy(zero_copy_only=False)
     return found
 
@@ -303,22 +297,3 @@ def where(kept: Mask, texts: Any) -> Any:
 
 
 _MASKS: npt.NDArray[np.uint64] = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
-
-
-class _Pseudonyms:
-    """Hashes of the units seen lately, under one key; bounded, and empty again for another key."""
-
-    LIMIT = 1 << 18
-
-    def __init__(self) -> None:
-        self._pseudonym: Callable[[str], str] | None = None
-        self._known: dict[str, str] = {}
-
-    def of(self, pseudonym: Callable[[str], str]) -> dict[str, str]:
-        """What is known under this key, to be looked up and added to."""
-        if self._pseudonym != pseudonym or len(self._known) > self.LIMIT:
-            self._pseudonym, self._known = pseudonym, {}
-        return self._known
-
-
-_PSEUDONYMS = _Pseudonyms()

@@ -99,7 +99,7 @@ class FastFields:
         import pyarrow as pa
 
         value = self._found(name)[0] if self.named(name) else MISSING
-        return pa.repeat(False, self._record.count) if value is MISSING else self._record.flag(value)
+        return pa.repeat(pa.scalar(value=False), self._record.count) if value is MISSING else self._record.flag(value)
 
     def moment(self, name: str) -> Any:
         """A moment."""

@@ -58,34 +58,34 @@ class LineIndex:
         return self.content[self.starts[number] : self.breaks[number]]
 
 
-def index_lines(content: bytes) -> LineIndex:
+def index_lines(content: bytes | memoryview) -> LineIndex:
     """Index a block.
 
     Args:
         content: Whole lines, each with its LF but perhaps the last; at most MAX_BLOCK_BYTES.
     """
     size = len(content)
-    padded = content + bytes(PAD_BYTES)
+    padded = b"".join((content, bytes(PAD_BYTES)))
     letters = np.frombuffer(padded, np.uint8)
     quotes, lows = _marks(letters[:size])
     low_letters = letters[lows]
     breaks = lows[low_letters == _LF]
-    if size and content[-1] != _LF:
+    if size and letters[size - 1] != _LF:
         breaks = np.append(breaks, np.int32(size))
     starts = np.zeros(len(breaks), np.int32)
     starts[1:] = breaks[:-1] + 1
     ends = breaks.copy()
     usable = np.ones(len(breaks), np.bool_)
-    if len(lows) > len(breaks) or (size and content[-1] != _LF):
+    if len(lows) > len(breaks) or (size and letters[size - 1] != _LF):
         _settle_controls(lows[low_letters != _LF], letters, breaks, ends, usable)
-    escapes = b"\\" in content
+    escapes = b"\\" in padded
     if escapes:
         escaped = letters[quotes - 1] == _BACKSLASH
         # Two backslashes before a quotation mark: whether they escape it takes counting; the strict parser does.
         unclear = quotes[escaped & (letters[quotes - 2] == _BACKSLASH)]
         usable[np.searchsorted(breaks, unclear)] = False
         quotes = quotes[~escaped]
-    if not content.isascii():
+    if not padded.isascii():
         _refuse_invalid_text(padded, starts, breaks, usable)
     usable &= ends - starts <= MAX_LINE_BYTES
     first_quotes = np.searchsorted(quotes, np.append(starts, np.int32(size))).astype(np.int32)

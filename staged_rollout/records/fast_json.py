@@ -10,6 +10,7 @@ import numpy as np
 
 from staged_rollout.errors import LineRejectedError
 from staged_rollout.records.fast_columns import Cells, Column, bools, by_value, matches, read_value
+from staged_rollout.records.fast_match import Choice
 from staged_rollout.records.fast_shape import Slot
 from staged_rollout.records.json_line import json_object, rejected
 
@@ -27,7 +28,7 @@ def compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def json_column(cells: Cells) -> Column:
+def json_column(cells: Cells | Choice) -> Column:
     """Each value as compact JSON text.
 
     Args:
@@ -36,7 +37,7 @@ def json_column(cells: Cells) -> Column:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if cells.few:
+    if isinstance(cells, Choice) or cells.few:
         return by_value(cells, _compact_at, pa.string())
     texts = cells.json_texts()
     proved = cells.strings.copy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from staged_rollout.errors import LineRejectedError
 from staged_rollout.records import fields
-from staged_rollout.records.fast_columns import Cells, Column
+from staged_rollout.records.fast_columns import Cells, Column, by_value
 from staged_rollout.records.fast_index import LineIndex, Mask, Positions
+from staged_rollout.records.fast_match import Choice
 
 _HOUR_BYTES = 13  # 2026-02-14T17
 _SECONDS_END = 19  # 2026-02-14T17:25:49
@@ -21,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Whole = npt.NDArray[np.int64]
 
 
-def moment_column(cells: Cells) -> Column:
+def moment_column(cells: Cells | Choice) -> Column:
     """As `fields.timestamp`: the hour and its zone are read once, strictly; minutes, seconds and decimals are added.
 
     That is the same moment, because all zones lie whole minutes from UTC.
@@ -31,6 +32,8 @@ def moment_column(cells: Cells) -> Column:
     """
     import pyarrow as pa
 
+    if isinstance(cells, Choice):
+        return by_value(cells, fields.timestamp, pa.timestamp("us", tz="UTC"))
     values, proved = np.zeros(len(cells), np.int64), np.zeros(len(cells), np.bool_)
     lengths = cells.ends - cells.begins
     zulu = cells.index.letters[cells.ends - 1] == _ZULU
@@ -99,7 +102,7 @@ def _hour(hour: bytes, zone: bytes) -> int | None:
         moment = fields.timestamp({"x": text}, "x")
     except (UnicodeDecodeError, LineRejectedError):
         return None
-    if moment.year == datetime.max.year:
+    if moment.year == MAXYEAR:
         return None  # its last minutes might lie beyond what there is
     whole = moment - _EPOCH
     return (whole.days * 86_400 + whole.seconds) * 1_000_000

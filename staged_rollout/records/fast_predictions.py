@@ -25,7 +25,7 @@ def prediction_rows(record: FastRecord) -> FastRows:
         raise UnreadableShapeError  # the strict parser makes one from all that the line says
     request_id, timestamp = fields.text("request_id"), fields.moment("timestamp")
     epoch = fields.integer("epoch", else_=0)
-    record.only(bools(pc.fill_null(pc.greater_equal(epoch, 0), True)))
+    record.only(bools(pc.greater_equal(epoch, 0)))
     if context.variant is not None and not fields.named("variant"):
         variant = pa.repeat(context.variant, record.count)
     else:

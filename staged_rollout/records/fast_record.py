@@ -13,15 +13,16 @@ from staged_rollout.records.fast_columns import (
     Cells,
     Column,
     flag_column,
-    hashed_column,
     integer_column,
     number_column,
     text_column,
 )
 from staged_rollout.records.fast_index import LineIndex, Mask
 from staged_rollout.records.fast_json import joined_column, json_column, object_column
+from staged_rollout.records.fast_match import Choice, Slots
 from staged_rollout.records.fast_moments import moment_column
-from staged_rollout.records.fast_shape import Shape, Slot, Slots, compact_parts, slots_of
+from staged_rollout.records.fast_shape import Shape, Slot, compact_parts, slots_of
+from staged_rollout.records.fast_units import hashed_column
 
 
 class UnreadableShapeError(Exception):
@@ -98,7 +99,7 @@ class FastRecord:
     def object(self, value: Any) -> Any:
         """An object as compact JSON text; otherwise as `text`."""
         if isinstance(value, Slot) and self._shape.whole and value.number == len(self._shape.paths) - 1:
-            return self._take(object_column(self.cells(value)))
+            return self._take(object_column(self._places(value)))
         if not isinstance(value, Mapping):
             raise UnreadableShapeError
         columns = {number: json_column(self.cells(Slot(number))) for number in slots_of(value)}
@@ -107,9 +108,9 @@ class FastRecord:
     def rest(self) -> None:
         """Prove the values that nobody asked for to be JSON."""
         for number in set(range(len(self._shape.paths))) - self._read:
-            cells = self.cells(Slot(number))
             whole = self._shape.whole and number == len(self._shape.paths) - 1
-            self._take(object_column(cells) if whole else json_column(cells))
+            slot = Slot(number)
+            self._take(object_column(self._places(slot)) if whole else json_column(self.cells(slot)))
 
     def only(self, kept: Mask) -> None:
         """Leave lines to the strict parser.
@@ -119,8 +120,8 @@ class FastRecord:
         """
         self.proved &= kept
 
-    def cells(self, value: Any) -> Cells:
-        """Where a plain value lies.
+    def cells(self, value: Any) -> Cells | Choice:
+        """Where a plain value lies, or which of a few it is.
 
         Raises:
             UnreadableShapeError: the part of the skeleton is an object or an array.
@@ -128,8 +129,14 @@ class FastRecord:
         if not isinstance(value, Slot):
             raise UnreadableShapeError
         self._read.add(value.number)
-        slots, number = self._slots, value.number
-        return Cells(self._index, slots.begins[number], slots.ends[number], slots.strings[number])
+        found = self._slots.values[value.number]
+        return found if isinstance(found, Choice) else Cells(self._index, found.begins, found.ends, found.strings)
+
+    def _places(self, value: Slot) -> Cells:
+        cells = self.cells(value)
+        if isinstance(cells, Choice):
+            raise UnreadableShapeError
+        return cells
 
     def _take(self, column: Column) -> Any:
         self.proved &= column.proved

@@ -12,9 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from staged_rollout.records.fast_index import PAD_BYTES, LineIndex, Mask, Positions
+from staged_rollout.records.fast_index import PAD_BYTES
 
 Path = tuple[str | int, ...]
 """Where a value lies: keys, and places in arrays, from the outside in."""
@@ -23,10 +21,26 @@ MAX_SLOTS = 256
 """Most values that a shape may have."""
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+')
-_QUOTE = 34
 _MAX_PATH = 16  # with as many brackets in a value, still no deeper than the strict parser goes
 _MARK, _MARK_ESCAPED = "\x01", b"\\u0001"  # no key of a shape has a control character
 _MARKED = re.compile(r'"\\u0001(\d+)"')
+
+
+@dataclass(frozen=True)
+class Run:
+    """Values side by side that few texts are expected for: all of them are proved by one comparison.
+
+    Attributes:
+        first: The first value's number in the shape.
+        last: The last value's number.
+        texts: What lines read from the first value to the last one, with the literals between.
+        values: For each of these values what it is in each of the texts, as JSON.
+    """
+
+    first: int
+    last: int
+    texts: tuple[bytes, ...]
+    values: tuple[tuple[bytes, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -37,11 +51,13 @@ class Shape:
         literals: What lies before each value and after the last one; one more than values.
         paths: Each value's place.
         whole: Whether the last value is an object taken as one, whatever lies in it.
+        runs: Values side by side that few texts are expected for, in order.
     """
 
     literals: tuple[bytes, ...]
     paths: tuple[Path, ...]
     whole: bool = False
+    runs: tuple[Run, ...] = ()
 
     def skeleton(self) -> dict[str, Any]:
         """The object that a line is, with a `Slot` for each value."""
@@ -49,7 +65,8 @@ class Shape:
             literal + (b'"%s%d"' % (_MARK_ESCAPED, number) if number < len(self.paths) else b"")
             for number, literal in enumerate(self.literals)
         )
-        return _with_slots(json.loads(text))
+        found: dict[str, Any] = _with_slots(json.loads(text))
+        return found
 
 
 @dataclass(frozen=True)
@@ -77,36 +94,6 @@ def compact_parts(value: Any) -> list[str | Slot]:
 def slots_of(value: Any) -> set[int]:
     """The numbers of the slots in a part of a skeleton."""
     return {part.number for part in compact_parts(value) if isinstance(part, Slot)}
-
-
-@dataclass(frozen=True)
-class Slots:
-    """The values of lines that have a shape, as places in the block; nothing is known of what a value says.
-
-    Attributes:
-        lines: The lines, counted from 0, ascending, `int32[lines]`.
-        begins: For each value of the shape its first byte in each line, without quotation mark, `int32[lines]`.
-        ends: Likewise the byte after it.
-        strings: Likewise whether it is a string.
-    """
-
-    lines: Positions
-    begins: tuple[Positions, ...]
-    ends: tuple[Positions, ...]
-    strings: tuple[Mask, ...]
-
-    def only(self, kept: Mask) -> Slots:
-        """Some of the lines.
-
-        Args:
-            kept: Which, `bool[lines]`.
-        """
-        return Slots(
-            self.lines[kept],
-            tuple(begins[kept] for begins in self.begins),
-            tuple(ends[kept] for ends in self.ends),
-            tuple(strings[kept] for strings in self.strings),
-        )
 
 
 def learn_shape(line: bytes, whole: Path | None = None) -> Shape | None:
@@ -141,66 +128,6 @@ def learn_shape(line: bytes, whole: Path | None = None) -> Shape | None:
     return Shape(tuple(literals), paths, taken_whole)
 
 
-def match_shape(index: LineIndex, shape: Shape, lines: Positions) -> Slots:
-    """The lines that have the shape, and where their values lie.
-
-    Args:
-        index: The block.
-        shape: What to look for.
-        lines: Which lines to look at, usable ones, ascending.
-    """
-    quotes, place = index.quotes, index.first_quotes[lines]
-    at = index.starts[lines]
-    fits = _reads(index, at, shape.literals[0])
-    begins, ends, strings = [], [], []
-    last = len(shape.paths) - 1
-    for number, (literal, after) in enumerate(zip(shape.literals, shape.literals[1:], strict=False)):
-        begin = at + np.int32(len(literal))
-        place = place + np.int32(literal.count(_QUOTE))
-        # Every quotation mark of the literal has been passed: a string begins here or the value has none.
-        string = quotes[place] == begin
-        if number == last and shape.whole:
-            end = at = index.ends[lines] - np.int32(len(after))
-            string = np.zeros(len(lines), np.bool_)
-            fits &= end > begin
-        else:
-            place = place + (string.astype(np.int32) << 1)
-            head = after.find(_QUOTE)
-            if head >= 0:
-                at = quotes[place] - np.int32(head)
-            else:
-                at = index.ends[lines] - np.int32(len(after))
-            end = at - string
-            begin += string
-            # The string's closing mark is the last one passed, and nothing lies between it and the next literal.
-            fits &= np.where(string, quotes[place - 1] == end, end > begin)
-        fits &= _reads(index, at, after)
-        begins.append(begin)
-        ends.append(end)
-        strings.append(string)
-    place = place + np.int32(shape.literals[-1].count(_QUOTE))
-    fits &= at + np.int32(len(shape.literals[-1])) == index.ends[lines]
-    if not shape.whole:
-        # No mark of the line was left out, so that none of another line was taken.
-        fits &= place == index.first_quotes[lines + 1]
-    found = Slots(lines, tuple(begins), tuple(ends), tuple(strings))
-    return found if fits.all() else found.only(fits)
-
-
-def _reads(index: LineIndex, at: Positions, literal: bytes) -> Mask:
-    """Whether the content reads so at each place."""
-    count = -(-len(literal) // 8)
-    expected = np.frombuffer(literal.ljust(8 * count, b"\0"), "<u8")
-    rest = np.uint64((1 << 8 * (len(literal) - 8 * (count - 1))) - 1)
-    # One copy of the whole place costs little more than one of eight bytes.
-    places = np.ndarray((len(index.content) - 8 * count + 1,), f"V{8 * count}", index.content, 0, (1,))
-    words = places[at].view("<u8").reshape(len(at), count)
-    found: Mask = (words[:, -1] & rest) == expected[-1]
-    for number in range(count - 1):
-        found &= words[:, number] == expected[number]
-    return found
-
-
 def _values(line: bytes, whole: Path | None) -> list[tuple[Path, int, int]]:
     """Each value's path, first byte and the byte after it."""
     found: list[tuple[Path, int, int]] = []
@@ -226,9 +153,7 @@ def _values(line: bytes, whole: Path | None) -> list[tuple[Path, int, int]]:
             container, is_object = stack[-1]
             key_next = is_object
             if not is_object:
-                place = path[-1]
-                assert isinstance(place, int)
-                path = (*container, place + 1)
+                path = (*container, int(path[-1]) + 1)
         elif text == b":":
             continue
         elif key_next:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from staged_rollout.records import fields
@@ -29,6 +30,7 @@ class LineFields:
         self._record = record
         self._theirs = names.theirs
         self._measures = names.measures
+        self._lowered: set[str] | None = None
 
     def absent(self, name: str) -> bool:
         """Whether their log has no such field."""
@@ -44,7 +46,9 @@ class LineFields:
             return self._theirs[name] is not None
         if name in self._record:
             return True
-        if any(key.lower() == name for key in self._record):
+        if self._lowered is None:
+            self._lowered = {key.lower() for key in self._record}
+        if name in self._lowered:
             fields.present(self._record, name)
         return False
 
@@ -175,7 +179,7 @@ class LineFields:
         """
         found = {}
         for name, theirs in self._measures.items():
-            rule, label = rule_of(theirs), _label(name, theirs)
+            rule, label = _read(name, theirs)
             value = rule.find(self._record, label)
             if value is None or value is MISSING:
                 continue
@@ -202,17 +206,22 @@ class LineFields:
         theirs = self._theirs.get(name)
         if theirs is None:
             return fields.present(self._record, name), name, None
-        rule, label = rule_of(theirs), _label(name, theirs)
+        rule, label = _read(name, theirs)
         return rule.find(self._record, label), label, rule
+
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def compact(value: Mapping[str, Any]) -> str:
     """A JSON object as text, without blanks, in the letters that it has."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _COMPACT.encode(value) if value else "{}"
 
 
-def _label(name: str, theirs: str) -> str:
+@lru_cache(maxsize=1024)
+def _read(name: str, theirs: str) -> tuple[FieldRule, str]:
+    """A name of a field map, and what reasons call it."""
     rule = rule_of(theirs)
     key = theirs if rule.constant is not None else rule.key
     shown = key[:64] if key.isprintable() else ascii(key[:64])
-    return shown if key == name else f"{shown} ({name})"
+    return rule, shown if key == name else f"{shown} ({name})"

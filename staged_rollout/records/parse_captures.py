@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -106,10 +105,10 @@ def payload(holder: Mapping[str, Any], side: str) -> str | None:
         return data
     try:
         decoded = base64.b64decode(data, validate=True).decode("utf-8")
-    except binascii.Error:
-        rejected(f"{side}.data is not BASE64")
     except UnicodeDecodeError:
         return data
+    except ValueError:  # binascii.Error, or letters beyond ASCII
+        rejected(f"{side}.data is not BASE64")
     return data if "\x00" in decoded else decoded
 
 

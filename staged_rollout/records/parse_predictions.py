@@ -132,9 +132,12 @@ def _variant(line: LineFields, context: LineContext) -> str | None:
     return line.text_or_null("variant")
 
 
+_SORTED = json.JSONEncoder(sort_keys=True)
+
+
 def _content_id(record: Mapping[str, Any], context: LineContext) -> str:
     """What stands for a request without an id: a keyed hash of all that its line says, so that nobody can test guesses.
 
     Two lines that say the same are one request.
     """
-    return context.pseudonym("line\x1f" + json.dumps(record, sort_keys=True))
+    return context.pseudonym("line\x1f" + _SORTED.encode(record))

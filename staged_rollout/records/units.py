@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 
 KEY_BYTES = 32
@@ -15,4 +14,4 @@ def unit_hash(key: bytes, unit: str) -> str:
     Without the key nobody can test a guessed id; 128 bits make two units of one lake collide with a probability below
     1e-20 at a billion units. Source: RFC 2104; truncation as its section 5 allows.
     """
-    return hmac.new(key, unit.encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(key, unit.encode(), "sha256")[:16].hex()

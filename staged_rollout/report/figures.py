@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from staged_rollout.spec.amounts import Unit, amount_text, difference_text, interval_text
+
 NONE = "-"
 
 
@@ -16,18 +18,23 @@ def share(value: float | None, digits: int = 1) -> str:
     return NONE if value is None else f"{value:.{digits}%}"
 
 
-def points(value: float | None) -> str:
-    """A difference of two fractions, in percentage points with its sign.
+def points(value: float | None, unit: Unit = "share") -> str:
+    """A difference with its sign: of two fractions in percentage points, else in the metric's own unit.
 
     >>> points(0.0191)
     '+1.91 pp'
     """
-    return NONE if value is None else f"{100 * value:+.2f} pp"
+    return NONE if value is None else difference_text(value, unit)
 
 
-def interval(limits: tuple[float, float] | None) -> str:
-    """Two limits of a difference of fractions, in percentage points."""
-    return NONE if limits is None else f"[{100 * limits[0]:+.2f}, {100 * limits[1]:+.2f}] pp"
+def interval(limits: tuple[float, float] | None, unit: Unit = "share") -> str:
+    """Two limits of a difference: of fractions in percentage points, else in the metric's own unit."""
+    return NONE if limits is None else interval_text(limits, unit)
+
+
+def amount(value: float | None, unit: Unit) -> str:
+    """A fraction as percent, or a value in the metric's own unit."""
+    return NONE if value is None else amount_text(value, unit)
 
 
 def score(value: float | None) -> str:

@@ -83,7 +83,15 @@ def rollout_html(events: Sequence[Event]) -> str:
         tag("main", blocks(*sections)),
         tag(
             "footer",
-            f"{as_of}. Times are UTC. Made by staged-rollout report {state.rollout}; the ledger alone went into it.",
+            tag("p", f"{as_of}. Times are UTC. Made from the ledger alone, by staged-rollout report {state.rollout}."),
+            tag(
+                "p",
+                words(
+                    "To ask the same of logs of your own:",
+                    tag("code", "staged-rollout ingest LOGS --field NAME=THEIRS"),
+                    "and README, On your own model and logs.",
+                ),
+            ),
         ),
     )
     head = (

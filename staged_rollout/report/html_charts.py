@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from staged_rollout.evidence import GuardrailFigures, LookFigures, ShadowFigures, SuccessFigures
 from staged_rollout.report.charts import BLUE, GREEN, GREY, INK, MUTED, ORANGE, SKY, VERMILLION, chart
-from staged_rollout.report.figures import figure, share
+from staged_rollout.report.figures import amount, figure, share
 from staged_rollout.report.html_facts import Stay
 from staged_rollout.report.html_markup import Html
 from staged_rollout.report.html_style import COLOURS
@@ -66,12 +66,14 @@ def estimates_chart(looks: Sequence[LookFigures], null: float) -> Html:
     with_estimate = [look for look in looks if look.success.estimate is not None]
     stopped = next((look for look in with_estimate if look.stage_wise is not None), None)
     size = 5 if len(with_estimate) < MANY else 2
+    in_shares = all(look.success.mean is None for look in looks)
+    scale = 100.0 if in_shares else 1.0
 
     def draw(canvas: Figure) -> None:
         axes = canvas.subplots()
         axes.axhline(0, color=MUTED, linewidth=1)
         if null:
-            axes.axhline(100 * null, color=VERMILLION, linestyle=":", label="largest tolerated worsening")
+            axes.axhline(scale * null, color=VERMILLION, linestyle=":", label="largest tolerated worsening")
         for tested, colour, marker, name in (
             (True, BLUE, "o", "repeated interval, efficacy look"),
             (False, MUTED, "s", "repeated interval, harm look"),
@@ -80,8 +82,8 @@ def estimates_chart(looks: Sequence[LookFigures], null: float) -> Html:
             if shown:
                 axes.errorbar(
                     [100 * look.information for look in shown],
-                    [100 * (look.success.estimate or 0.0) for look in shown],
-                    yerr=list(zip(*map(_reach, shown), strict=True)),
+                    [scale * (look.success.estimate or 0.0) for look in shown],
+                    yerr=list(zip(*(_reach(look, scale) for look in shown), strict=True)),
                     fmt=marker,
                     color=colour,
                     markersize=size,
@@ -93,8 +95,8 @@ def estimates_chart(looks: Sequence[LookFigures], null: float) -> Html:
             centre = stopped.stage_wise.estimate
             axes.errorbar(
                 [100 * stopped.information + 2.5],
-                [100 * centre],
-                yerr=[[100 * (centre - low)], [100 * (high - centre)]],
+                [scale * centre],
+                yerr=[[scale * (centre - low)], [scale * (high - centre)]],
                 fmt="D",
                 color=VERMILLION,
                 capsize=3,
@@ -102,7 +104,7 @@ def estimates_chart(looks: Sequence[LookFigures], null: float) -> Html:
             )
         axes.set_xlim(0, 104 * max([1.0, *(look.information for look in looks)]))
         axes.set_xlabel("information (% of the plan)")
-        axes.set_ylabel("difference (percentage points)")
+        axes.set_ylabel("difference (percentage points)" if in_shares else "difference (in the metric's unit)")
         _legend(canvas)
 
     return inline("estimates", draw, "Candidate minus champion, look by look", 4.0)
@@ -135,6 +137,16 @@ def shares_chart(stays: Sequence[Stay]) -> Html:
 
 def rates_chart(figures: SuccessFigures) -> Html:
     """The success metric of each variant, as bars from zero."""
+    mean = figures.mean
+    if mean is not None:
+        values = (mean.value_champion or 0.0, mean.value_candidate or 0.0)
+        told = [
+            f"{amount(mean.value_champion, 'value')}  ({figures.n_champion:,} units)",
+            f"{amount(mean.value_candidate, 'value')}  ({figures.n_candidate:,} units)",
+        ]
+        largest = max(map(abs, values)) or 1.0
+        bars = (values[0] / largest, values[1] / largest)
+        return _bars("rates", "The success metric by variant", bars, told, (GREY, BLUE), "% of the larger value")
     rates = (figures.x_champion / figures.n_champion, figures.x_candidate / figures.n_candidate)
     labels = [
         f"{share(rates[0], 2)}  ({figures.x_champion:,} of {figures.n_champion:,} units)",
@@ -289,9 +301,9 @@ def _negative(value: float | None) -> float | None:
     return None if value is None else -value
 
 
-def _reach(look: LookFigures) -> tuple[float, float]:
-    """Percentage points from the estimate down and up to its repeated interval; none where there is none."""
+def _reach(look: LookFigures, scale: float) -> tuple[float, float]:
+    """From the estimate down and up to its repeated interval, times `scale`; none where there is none."""
     estimate = look.success.estimate
     if look.interval is None or estimate is None:
         return 0.0, 0.0
-    return max(100 * (estimate - look.interval[0]), 0.0), max(100 * (look.interval[1] - estimate), 0.0)
+    return max(scale * (estimate - look.interval[0]), 0.0), max(scale * (look.interval[1] - estimate), 0.0)

@@ -9,6 +9,7 @@ from staged_rollout.report.html_facts import Facts, SeenLook
 from staged_rollout.report.html_markup import Html, bullets, section, table, tag, words
 from staged_rollout.report.html_markup import figure as framed
 from staged_rollout.report.look import verdict
+from staged_rollout.report.sections import success_rows
 from staged_rollout.report.statistics_charts import e_value_text
 from staged_rollout.spec.grammar import render_duration
 from staged_rollout.spec.metrics import SUCCESS_METRICS
@@ -32,8 +33,9 @@ def test(facts: Facts) -> Html:
     )
     parts = [bounds]
     if any(look.success.estimate is not None for look in read):
+        what = "success rates" if facts.state.spec.in_shares else "variants"
         caption = (
-            "The difference of the success rates as seen at each look. A bar is the repeated confidence interval: "
+            f"The difference of the {what} as seen at each look. A bar is the repeated confidence interval: "
             "right at whatever look the rollout stops, so the bars of all looks may be read together."
         )
         if any(look.stage_wise is not None for look in read):
@@ -45,14 +47,14 @@ def test(facts: Facts) -> Html:
     shown = [tag("div", *parts, class_="charts")]
     stopped = next((look for look in read if look.stage_wise is not None), None)
     if stopped is not None and stopped.stage_wise is not None:
-        found = stopped.stage_wise
+        found, unit = stopped.stage_wise, stopped.success.unit
         shown.append(
             tag(
                 "p",
                 words(
                     tag("strong", f"At the first stop of the test, look {stopped.slot} (stage-wise):"),
-                    f"median-unbiased difference {points(found.estimate)}, interval {interval(found.interval)}, "
-                    f"p {p_value(found.p_value)} one-sided.",
+                    f"median-unbiased difference {points(found.estimate, unit)}, interval "
+                    f"{interval(found.interval, unit)}, p {p_value(found.p_value)} one-sided.",
                 ),
             )
         )
@@ -62,7 +64,10 @@ def test(facts: Facts) -> Html:
 def metric(facts: Facts) -> Html:
     """The success metric by variant, what it is, and where it is defined."""
     success, name = facts.state.spec.success, facts.state.spec.success.metric
-    known = SUCCESS_METRICS.get(name)
+    known, declared = SUCCESS_METRICS.get(name), facts.state.spec.declared
+    meaning = f"{known.doc}, one observation per {known.per}; " if known else ""
+    if declared is not None:
+        meaning = f"{declared}; "
     if success.better_or_equal is not None:
         asked = f"{success.better} is better; a win is no worse than {success.distance}"
     else:
@@ -71,7 +76,8 @@ def metric(facts: Facts) -> Html:
     defined = bullets(
         [
             words(
-                tag("strong", f"{name}:"), f"{known.doc}, one observation per {known.per}; {asked}." if known else asked
+                tag("strong", f"{name}:"),
+                f"{meaning}{asked}.",
             ),
             (
                 f"The alpha is {success.alpha:g} per side, the power {success.power:.0%}; a unit counts once its "
@@ -83,7 +89,7 @@ def metric(facts: Facts) -> Html:
                 "in",
                 tag("code", f"configs/rollouts/{rollout}.yaml"),
                 "(keys: docs/rollout-file.md), counted by",
-                tag("code", "sql/success_counts.sql"),
+                tag("code", "sql/success_counts.sql" if declared is None else "sql/moments.sql"),
                 ", tested as docs/statistics.md says.",
             ),
         ]
@@ -96,14 +102,13 @@ def metric(facts: Facts) -> Html:
     seen = look.success
     rows = [
         ("closed units", f"{seen.closed_champion:,}", f"{seen.closed_candidate:,}"),
-        ("with an outcome", f"{seen.n_champion:,}", f"{seen.n_candidate:,}"),
-        ("successes", f"{seen.x_champion:,}", f"{seen.x_candidate:,}"),
-        ("rate", share(seen.x_champion / seen.n_champion, 2), share(seen.x_candidate / seen.n_candidate, 2)),
+        *success_rows(seen),
     ]
     tests = next((known.evidence.srm for known in reversed(facts.knowledge) if known.evidence.look == look), ())
     ratio = f" Sample-ratio e-value {_e_values(tests)}." if tests else ""
+    what = "Share of units that count as a success" if seen.mean is None else "Value of each variant"
     caption = (
-        f"Share of units that count as a success at look {look.slot} (data up to {moment(look.cut_off)}), by the "
+        f"{what} at look {look.slot} (data up to {moment(look.cut_off)}), by the "
         f"variant that each unit was assigned to. The bars begin at zero.{ratio}"
     )
     header = ("", *_versions(facts))
@@ -140,12 +145,13 @@ def _estimates_table(looks: tuple[LookFigures, ...]) -> Html:
             str(look.slot),
             moment(look.cut_off),
             share(look.information, 0),
-            points(look.success.estimate),
-            interval(look.interval),
+            points(look.success.estimate, look.success.unit),
+            interval(look.interval, look.success.unit),
             NONE if look.repeated_p_value is None else p_value(look.repeated_p_value),
             NONE
             if look.stage_wise is None
-            else f"{points(look.stage_wise.estimate)} {interval(look.stage_wise.interval)}, "
+            else f"{points(look.stage_wise.estimate, look.success.unit)} "
+            f"{interval(look.stage_wise.interval, look.success.unit)}, "
             f"p {p_value(look.stage_wise.p_value)}",
         )
         for look in looks

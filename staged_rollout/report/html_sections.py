@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
-from staged_rollout.evidence import GuardrailFigures, SrmFigures
+from staged_rollout.evidence import GuardrailFigures, SrmCellFigures, SrmFigures
 from staged_rollout.report import html_charts
 from staged_rollout.report.figures import NONE, count, figure, moment, points, score, share
 from staged_rollout.report.html_facts import Facts
 from staged_rollout.report.html_markup import Html, bullets, section, table, tag, words
 from staged_rollout.report.html_markup import figure as framed
 from staged_rollout.report.statistics_charts import e_value_text
+from staged_rollout.spec.amounts import Unit
 from staged_rollout.spec.metrics import GUARDRAILS
 from staged_rollout.state import State
 
@@ -163,6 +164,15 @@ def trust(facts: Facts) -> Html:
         "verdict",
     )
     ratio = table(header, map(_srm_row, tests), about="Sample-ratio tests", text=(0, 7))
+    where = table(
+        ("mismatch sits in", "value", "champion", "candidate", "candidate's excess", "Holm p", "test"),
+        map(
+            _cell_row,
+            next((item.evidence.srm_cells or () for item in reversed(facts.knowledge) if item.evidence.srm), ()),
+        ),
+        about="Where the sample-ratio mismatch sits",
+        text=(0, 1, 6),
+    )
     days = sorted(facts.state.quality.items())
     failed = [f"{day}" for day, passed in days if not passed]
     lines: list[object] = []
@@ -170,6 +180,7 @@ def trust(facts: Facts) -> Html:
         lines.append(
             f"Quality: {count(len(days), 'event day')} checked, {len(days) - len(failed)} passed"
             + (f"; failed: {', '.join(failed[-10:])}" if failed else "")
+            + f". Data Docs, a page for each day: quality/{facts.state.rollout}/ below the home"
         )
     newest = facts.newest()
     if newest is not None:
@@ -193,6 +204,7 @@ def trust(facts: Facts) -> Html:
         "Can the figures be trusted?",
         tag("p", says, class_="note") if tests else Html(),
         ratio,
+        where,
         bullets(lines),
     )
 
@@ -200,13 +212,14 @@ def trust(facts: Facts) -> Html:
 def segments(facts: Facts) -> Html:
     """Differences within segments: reported, never decided on."""
     found = next((item.evidence.segments for item in reversed(facts.knowledge) if item.evidence.segments), ())
+    unit: Unit = "share" if facts.state.spec.in_shares else "value"
     rows = [
         (
             item.segment,
             item.value,
             f"{item.n_champion:,}",
             f"{item.n_candidate:,}",
-            points(item.estimate),
+            points(item.estimate, unit),
             NONE if item.p_holm is None else f"{item.p_holm:.3f}",
         )
         for item in found[:MOST_ROWS]
@@ -233,6 +246,18 @@ def _guard_row(guard: GuardrailFigures, bound: float | None) -> tuple[object, ..
         f"{e_value_text(guard.log_e)} (alarm from {e_value_text(guard.threshold_log)})",
         alarm,
         guard.method,
+    )
+
+
+def _cell_row(cell: SrmCellFigures) -> tuple[object, ...]:
+    return (
+        cell.dimension,
+        cell.value,
+        f"{cell.counts[0]:,}",
+        f"{cell.counts[1]:,}",
+        f"{cell.residual:+.1f} standard errors",
+        f"{cell.p_holm:.3g} ({count(cell.cells, 'cell')})",
+        cell.test,
     )
 
 

@@ -18,6 +18,7 @@ from staged_rollout.state import EventType, HoldReason, RolloutState, State
 
 _GOOD = frozenset({State.PROMOTED})
 _BAD = frozenset({State.ROLLED_BACK, State.ROLLING_BACK})
+_WINNERS = frozenset({State.PROMOTING, State.BAKING, State.PROMOTED})
 _ENDING = frozenset({State.PROMOTED, State.ROLLED_BACK, State.KEPT_CHAMPION, State.CANCELLED, State.ROLLING_BACK})
 
 
@@ -59,12 +60,7 @@ def top(facts: Facts) -> Html:
     """The verdict, its reasons, how to stop it, and the figures that matter."""
     state = facts.state
     kind = "good" if state.state in _GOOD else "bad" if state.state in _BAD else "open"
-    newest = state.decisions[-1] if state.decisions else None
-    why = newest_verdict(state)
-    decided = [tag("p", headline(state)), tag("p", words(tag("strong", "Why:"), why))]
-    if newest is not None and newest.reasons[0] in why:
-        decided.append(bullets(newest.reasons[1:]))
-        decided.append(tag("p", tag("a", f"Decision in ledger event {newest.seq}", href=f"#event-{newest.seq}")))
+    decided = [tag("p", headline(state)), *_won(facts), *_newest(facts)]
     holds = [words(tag("strong", str(reason)), detail) for reason, (_, detail) in state.holds.items()]
     return section(
         "verdict",
@@ -77,6 +73,36 @@ def top(facts: Facts) -> Html:
         _figures(facts),
         _moves(facts),
     )
+
+
+def _won(facts: Facts) -> list[Html]:
+    """Why a candidate that is being promoted, or was, won: what comes after a win only says that no harm followed."""
+    state = facts.state
+    win = next((one for one in state.decisions if one.to in {State.AWAITING_APPROVAL, State.PROMOTING}), None)
+    if win is None or win is state.decisions[-1] or state.state not in _WINNERS:
+        return []
+    told = [tag("p", words(tag("strong", "Why:"), win.reasons[0]))]
+    for event in facts.events:
+        if event.type is EventType.APPROVED:
+            who = one_line(event.actor.name, 80)
+            told.append(tag("p", words(tag("strong", f"Approved by {who}:"), event.payload["reason"])))
+    return [*told, bullets(win.reasons[1:]), _link(win.seq)]
+
+
+def _newest(facts: Facts) -> list[Html]:
+    """The newest decision and its reasons, or why a person or a failed endpoint moved the rollout after it."""
+    state = facts.state
+    newest = state.decisions[-1] if state.decisions else None
+    why = newest_verdict(state)
+    label = "Since then:" if _won(facts) else "Why:"
+    told = [tag("p", words(tag("strong", label), why))]
+    if newest is not None and newest.reasons[0] in why:
+        told += [bullets(newest.reasons[1:]), _link(newest.seq)]
+    return told
+
+
+def _link(seq: int) -> Html:
+    return tag("p", tag("a", f"Decision in ledger event {seq}", href=f"#event-{seq}"))
 
 
 def _tested(facts: Facts) -> Html:
@@ -108,7 +134,7 @@ def _figures(facts: Facts) -> Html:
     if looks:
         look = looks[-1]
         cards += [
-            ("difference, candidate minus champion", points(look.success.estimate), _repeated(look)),
+            ("difference, candidate minus champion", points(look.success.estimate, look.success.unit), _repeated(look)),
             ("z, in standard errors", score(look.success.z), verdict(look)),
             ("information", share(look.information, 0), "of what the plan asks for at its last look"),
         ]
@@ -128,7 +154,7 @@ def _figures(facts: Facts) -> Html:
 
 def _repeated(look: LookFigures) -> str:
     return (
-        f"repeated interval {interval(look.interval)}"
+        f"repeated interval {interval(look.interval, look.success.unit)}"
         if look.interval
         else one_line(look.insufficient) or "no interval"
     )

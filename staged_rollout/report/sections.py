@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from staged_rollout.evidence import Evidence, GuardrailFigures, LookFigures
-from staged_rollout.report.figures import NONE, count, figure, interval, moment, p_value, points, score, share, usd
+from staged_rollout.evidence import Evidence, GuardrailFigures, HarmGuardFigures, LookFigures, SuccessFigures
+from staged_rollout.report.figures import (
+    NONE,
+    amount,
+    count,
+    figure,
+    interval,
+    moment,
+    p_value,
+    points,
+    score,
+    share,
+    usd,
+)
 from staged_rollout.report.inert import code, prose
 from staged_rollout.report.markdown import bullets, section, table
 from staged_rollout.state import RolloutState
@@ -17,22 +29,21 @@ def success(look: LookFigures, state: RolloutState) -> str:
     metric, figures = state.spec.success, look.success
     rows = [
         ("closed units", f"{figures.closed_champion:,}", f"{figures.closed_candidate:,}"),
-        ("with an outcome", f"{figures.n_champion:,}", f"{figures.n_candidate:,}"),
-        ("successes", f"{figures.x_champion:,}", f"{figures.x_candidate:,}"),
-        ("rate", _rate(figures.x_champion, figures.n_champion), _rate(figures.x_candidate, figures.n_candidate)),
+        *success_rows(figures),
     ]
+    unit = figures.unit
     bound = "efficacy" if look.efficacy is not None else "harm"
     wanted = f"{metric.better} is better, smallest effect worth finding {prose(metric.distance)}"
     if metric.better_or_equal is not None:
         wanted = f"{metric.better} is better, a win is no worse than {prose(metric.distance)}"
     holds_for = f"at the {bound} bound: valid at whatever look the rollout stops"
     seen = "; as seen, too large on average after an early win" if look.crossed else ""
-    against = "" if figures.margin is None else f" (against worse by {points(figures.margin).lstrip('+')})"
+    against = "" if figures.margin is None else f" (against worse by {points(figures.margin, unit).lstrip('+')})"
     gives_up = [f"give up at {_bound(look.futility)}"] if look.futility is not None else []
     bounds = [f"win at {_bound(look.efficacy)}", *gives_up, f"harm at {_bound(look.harm, '-')}"]
     lines = [
-        f"difference **{points(figures.estimate)}** (candidate minus champion; {wanted}{seen})",
-        f"repeated confidence interval **{interval(look.interval)}**, {holds_for}",
+        f"difference **{points(figures.estimate, unit)}** (candidate minus champion; {wanted}{seen})",
+        f"repeated confidence interval **{interval(look.interval, unit)}**, {holds_for}",
         f"z {score(figures.z)}{against}, bounds: {', '.join(bounds)}",
     ]
     if look.repeated_p_value is not None:
@@ -42,7 +53,8 @@ def success(look: LookFigures, state: RolloutState) -> str:
         found = look.stage_wise
         lines.append(
             f"stage-wise, at this first stop of the test and never computed again: p {p_value(found.p_value)} "
-            f"one-sided, median-unbiased difference {points(found.estimate)}, interval {interval(found.interval)}"
+            f"one-sided, median-unbiased difference {points(found.estimate, unit)}, interval "
+            f"{interval(found.interval, unit)}"
         )
     if look.insufficient:
         lines.insert(0, f"no test was made: {prose(look.insufficient)}")
@@ -51,6 +63,22 @@ def success(look: LookFigures, state: RolloutState) -> str:
         table(("", *_versions(state)), rows),
         bullets(lines),
     )
+
+
+def success_rows(figures: SuccessFigures) -> list[tuple[str, str, str]]:
+    """What counts of both variants, champion first: successes and their rate, or means and what they stand on."""
+    mean = figures.mean
+    rows = [("that count", f"{figures.n_champion:,}", f"{figures.n_candidate:,}")]
+    if mean is None:
+        return [
+            ("with an outcome", f"{figures.n_champion:,}", f"{figures.n_candidate:,}"),
+            ("successes", f"{figures.x_champion:,}", f"{figures.x_candidate:,}"),
+            ("rate", _rate(figures.x_champion, figures.n_champion), _rate(figures.x_candidate, figures.n_candidate)),
+        ]
+    if mean.champion.capped or mean.candidate.capped:
+        rows.append(("lowered to the cap", f"{mean.champion.capped:,}", f"{mean.candidate.capped:,}"))
+    name = "mean of a unit" if mean.kind == "mean" else "ratio"
+    return [*rows, (name, amount(mean.value_champion, "value"), amount(mean.value_candidate, "value"))]
 
 
 def guardrails(evidence: Evidence, bound: float | None) -> str:
@@ -85,6 +113,12 @@ def health(evidence: Evidence) -> str:
         + (": **mismatch**" if test.alarm else "")
         for test in evidence.srm
     ]
+    lines.extend(
+        f"mismatch sits in {code(cell.dimension)} = {code(cell.value)}: {cell.counts[0]:,} against "
+        f"{cell.counts[1]:,} units, {cell.residual:+.1f} standard errors, Holm p {cell.p_holm:.3g} of "
+        f"{count(cell.cells, 'cell')} ({prose(cell.test)})"
+        for cell in evidence.srm_cells or ()
+    )
     lines.append(_quality(evidence))
     reading = evidence.health
     trouble = " **no traffic**" if reading.no_traffic else " **no data**" if reading.no_data else ""
@@ -125,11 +159,12 @@ def traffic(evidence: Evidence, state: RolloutState) -> str:
         )
     if baseline is not None:
         source = "given" if baseline.given is not None else f"measured on {count(baseline.units, 'unit')}"
-        lines.append(f"baseline {share(baseline.value)}, {source}")
+        varies = "" if baseline.sd is None else f", standard deviation {amount(baseline.sd, 'value')} a unit"
+        shown = share(baseline.value) if state.spec.in_shares else amount(baseline.value, "value")
+        lines.append(f"baseline {shown}{varies}, {source}")
     if bake is not None:
         lines.append(
-            f"bake: {bake.x_candidate:,} of {bake.n_candidate:,} against the holdback's {bake.x_champion:,} of "
-            f"{bake.n_champion:,}, log e {bake.log_e:.2f} (alarm at {bake.threshold_log:.2f})"
+            f"bake: {_baked(bake, state)}, log e {bake.log_e:.2f} (alarm at {bake.threshold_log:.2f})"
             + (": **alarm**" if bake.alarm else "")
         )
     served = table(("", *_versions(state)), rows) if any(counts.requests for counts in pair) else ""
@@ -140,12 +175,13 @@ def segments(evidence: Evidence) -> str:
     """Differences within segments."""
     if not evidence.segments:
         return ""
+    unit = evidence.look.success.unit if evidence.look is not None else "share"
     rows = [
         (
             f"{prose(found.segment)}: {prose(found.value)}",
             f"{found.n_champion:,}",
             f"{found.n_candidate:,}",
-            points(found.estimate),
+            points(found.estimate, unit),
             NONE if found.p_holm is None else f"{found.p_holm:.3f}",
         )
         for found in evidence.segments
@@ -179,6 +215,15 @@ def _versions(state: RolloutState) -> tuple[str, str]:
 
 def _rate(successes: int, units: int) -> str:
     return share(successes / units, 2) if units else NONE
+
+
+def _baked(bake: HarmGuardFigures, state: RolloutState) -> str:
+    if state.spec.in_shares:
+        return (
+            f"{bake.x_candidate:,} of {bake.n_candidate:,} against the holdback's {bake.x_champion:,} of "
+            f"{bake.n_champion:,}"
+        )
+    return f"{bake.n_candidate:,} units against the holdback's {bake.n_champion:,}"
 
 
 def _bound(bound: Any, sign: str = "") -> str:

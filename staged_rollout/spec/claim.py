@@ -12,8 +12,8 @@ class Claim:
     """What the plan is made for; differences are candidate minus champion.
 
     Args:
-        rate: The candidate's rate that is planned for, in (0, 1).
-        null: The difference under the null hypothesis, in (-1, 1); 0 for superiority.
+        rate: The candidate's value that is planned for; of a rate in (0, 1).
+        null: The difference under the null hypothesis, of a rate in (-1, 1); 0 for superiority.
         distance: What the test is to tell apart: the absolute effect, or the absolute margin; above 0.
         margin: The largest tolerated worsening; None: superiority.
     """
@@ -24,19 +24,28 @@ class Claim:
     margin: float | None
 
 
-def claim_at(success: Success, baseline: float) -> Claim | None:
+def claim_at(success: Success, baseline: float, *, in_shares: bool = True) -> Claim | None:
     """The claim at a baseline.
 
     Args:
         success: The metric that decides.
-        baseline: The champion's rate.
+        baseline: The champion's rate, mean or ratio.
+        in_shares: Whether it is a rate.
 
     Returns:
-        The claim; None where it needs a rate that lies outside (0, 1), so that no test can be planned.
+        The claim; None where it needs a rate that lies outside (0, 1), or a relative difference from a mean of 0, so
+        that no test can be planned.
     """
-    distance = success.distance.absolute(baseline)
+    # A mean may be negative: a relative difference is one of its size.
+    distance = success.distance.absolute(abs(baseline))
     sign = 1.0 if success.better == "higher" else -1.0
     better, worse = baseline + sign * distance, baseline - sign * distance
+    if not in_shares:
+        if distance <= 0:
+            return None
+        if success.better_or_equal is not None:
+            return Claim(baseline, -sign * distance, distance, distance)
+        return Claim(better, 0.0, distance, None)
     if not 0.0 < baseline < 1.0:
         return None
     if success.better_or_equal is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from staged_rollout.spec.environment import EnvironmentSpec
@@ -11,6 +12,7 @@ from staged_rollout.spec.findings import Finding, unknown_key
 from staged_rollout.spec.grammar import GrammarError
 from staged_rollout.spec.keys import BY_PATH, OPTIONAL_SECTIONS, SECTIONS, Key, children
 from staged_rollout.spec.kinds import written
+from staged_rollout.spec.metric_file import METRICS, read_metrics
 from staged_rollout.spec.yaml_tree import Listing, Mapping, Node, Scalar
 
 Source = Literal["file", "environment", "default"]
@@ -149,7 +151,9 @@ def _read_key(draft: Draft, key: Key, node: Node) -> None:
     kind = key.kind
     before = len(draft.findings)
     value: Any = None
-    if isinstance(node, Scalar) and node.kind == "null":
+    if kind is METRICS:
+        value = read_metrics(node, partial(_refuse_below, draft, key.path))
+    elif isinstance(node, Scalar) and node.kind == "null":
         draft.texts[key.path] = "null"
         if not kind.nullable:
             _refuse(draft, key.path, node.line, GrammarError(node.text or "nothing", "stands here", kind.accepts))
@@ -190,6 +194,10 @@ def _read_items(draft: Draft, key: Key, listing: Listing) -> tuple[Any, ...]:
             _refuse(draft, path, node.line, GrammarError(written(node), "is here twice", "each item once"))
         values.append(value)
     return tuple(values)
+
+
+def _refuse_below(draft: Draft, section: str, path: str, line: int, error: GrammarError) -> None:
+    _refuse(draft, f"{section}.{path}" if path else section, line, error)
 
 
 def _refuse(draft: Draft, path: str, line: int, error: GrammarError) -> None:

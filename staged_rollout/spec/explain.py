@@ -7,6 +7,7 @@ from pathlib import Path
 
 from staged_rollout.spec.draft import Source
 from staged_rollout.spec.environment import EnvironmentSpec
+from staged_rollout.spec.grammar import render_share
 from staged_rollout.spec.keys import KEYS, OPTIONAL_SECTIONS
 from staged_rollout.spec.load import load_draft
 
@@ -34,12 +35,14 @@ def explain(path: Path | str, environment: EnvironmentSpec) -> tuple[ExplainRow,
     Raises:
         SpecError: If the file does not lint.
     """
-    draft, _ = load_draft(path, environment)
+    draft, spec = load_draft(path, environment)
     rows = []
     for key in KEYS:
         section = key.path.rpartition(".")[0]
         if section in OPTIONAL_SECTIONS and not draft.has(section):
             continue
         value = "realtime" if key.model is None else key.kind.render(draft[key.path])
+        if key.path == "success.baseline" and spec.in_shares and spec.success.baseline is not None:
+            value = render_share(spec.success.baseline)
         rows.append(ExplainRow(key.path, value, draft.source(key.path), key.doc))
     return tuple(rows)

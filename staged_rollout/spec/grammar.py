@@ -14,7 +14,7 @@ from typing import Literal
 
 from staged_rollout.errors import SpecError
 
-MarginKind = Literal["relative", "absolute", "ms"]
+MarginKind = Literal["relative", "absolute", "ms", "value"]
 
 DURATION_ACCEPTS = "a duration in whole w, d, h, m or s, largest first, such as 30m, 2h, 2d, 1w or 1d12h"
 SHARE_ACCEPTS = "a share from 0% to 100%, such as 5% or 2.5%"
@@ -30,6 +30,7 @@ MARGIN_ACCEPTS: dict[MarginKind, str] = {
     "absolute": "5pp (absolute)",
     "relative": "3% (relative)",
     "ms": "50ms",
+    "value": "0.5 (in the metric's unit)",
 }
 NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}"
 
@@ -37,7 +38,7 @@ _DURATION = re.compile(r"(?:([0-9]{1,5})w)?(?:([0-9]{1,5})d)?(?:([0-9]{1,6})h)?(
 _NUMBER = r"[0-9]{1,6}(?:\.[0-9]{1,24})?"
 _SHARE = re.compile(rf"({_NUMBER})%")
 _SPLIT = re.compile(rf"({_NUMBER}) ?/ ?({_NUMBER})")
-_MARGIN = re.compile(rf"({_NUMBER}) ?(pp|%|ms)")
+_MARGIN = re.compile(rf"({_NUMBER})(?: ?(pp|%|ms))?")
 _THRESHOLD = re.compile(rf">= ?({_NUMBER}%)")
 _ASK = re.compile(rf"ask ({NAME}) within ([0-9a-z]+)")
 _SPENDING = re.compile(r"(obrien-fleming|pocock)|(power|hsd):(-?[0-9]{1,2}(?:\.[0-9]{1,9})?)")
@@ -190,7 +191,7 @@ def render_looks(every: timedelta) -> str:
 
 
 def parse_margin(text: str, kinds: tuple[MarginKind, ...]) -> tuple[float, MarginKind]:
-    """Read a margin: `5pp` is (0.05, absolute), `3%` is (0.03, relative), `50ms` is (50.0, ms).
+    """Read a margin: `5pp` is (0.05, absolute), `3%` is (0.03, relative), `50ms` is (50.0, ms), `0.5` is (0.5, value).
 
     Args:
         text: What was written.
@@ -201,9 +202,9 @@ def parse_margin(text: str, kinds: tuple[MarginKind, ...]) -> tuple[float, Margi
     """
     accepts = " or ".join(MARGIN_ACCEPTS[kind] for kind in kinds)
     match = _MARGIN.fullmatch(text)
-    if match is None:
+    if match is None or (match[2] is None and "value" not in kinds):
         raise GrammarError(text, "is not a margin", accepts)
-    kind = _UNITS[match[2]]
+    kind: MarginKind = _UNITS[match[2]] if match[2] else "value"
     if kind not in kinds:
         raise GrammarError(text, f"has the wrong unit ({match[2]})", accepts)
     number = Decimal(match[1])
@@ -211,13 +212,13 @@ def parse_margin(text: str, kinds: tuple[MarginKind, ...]) -> tuple[float, Margi
         raise GrammarError(text, "is zero, which no finite sample can show", accepts)
     if kind == "absolute" and number >= 100:
         raise GrammarError(text, "is 100 points or more", accepts)
-    return float(number if kind == "ms" else number / 100), kind
+    return float(number if kind in ("ms", "value") else number / 100), kind
 
 
 def render_margin(value: float, kind: MarginKind) -> str:
     """Write a margin."""
-    if kind == "ms":
-        return f"{_plain(Decimal(repr(value)))}ms"
+    if kind in ("ms", "value"):
+        return f"{_plain(Decimal(repr(value)))}{'ms' if kind == 'ms' else ''}"
     return f"{_percent(value)}{'%' if kind == 'relative' else 'pp'}"
 
 

@@ -76,3 +76,8 @@ class Home:
     def health(self) -> Path:
         """What routers count: `ENDPOINT/ROUTER.json` with calls and the time of the last."""
         return self.root / "health"
+
+    @property
+    def quality(self) -> Path:
+        """Data Docs: `index.html`, and `ROLLOUT/DAY.html` with a page for each event day that was checked."""
+        return self.root / "quality"

@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 
 from staged_rollout.spec import kinds
 from staged_rollout.spec.kinds import Kind
-from staged_rollout.spec.metrics import GUARDRAILS, SIGNALS, SUCCESS_METRICS
+from staged_rollout.spec.metric_file import METRIC_NAME, METRICS
+from staged_rollout.spec.metrics import GUARDRAILS, SIGNALS
 from staged_rollout.spec.model import (
     Bake,
     Budget,
@@ -136,17 +137,17 @@ KEYS: tuple[Key, ...] = (
     Key("stages.bake.for", _DURATION, "Time to serve; at least matures_after + 1d", Bake, "for_"),
     Key("stages.bake.holdback", kinds.share(0, 0.5, strict_low=True), "Share that stays on the champion", Bake),
     Key("traffic.units_per_day", kinds.integer(1, 250), "New units a day, the not enrolled included", Traffic),
-    Key("success.metric", kinds.choice(*SUCCESS_METRICS), "What is measured", Success),
+    Key("success.metric", METRIC_NAME, "What is measured: correct, or a metric under metrics", Success),
     Key("success.better", kinds.choice("higher", "lower"), "The direction in which it improves", Success),
     Key(
         "success.mde",
-        kinds.optional(kinds.margin(("absolute", "relative"))),
+        kinds.optional(kinds.margin(("absolute", "relative", "value"))),
         "The smallest difference worth finding; this or better_or_equal is given",
         Success,
     ),
     Key(
         "success.better_or_equal",
-        kinds.optional(kinds.margin(("absolute", "relative"))),
+        kinds.optional(kinds.margin(("absolute", "relative", "value"))),
         "The largest tolerated worsening: a win is to be shown no worse than that, and harm is to be worse",
         Success,
     ),
@@ -174,10 +175,17 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         "success.baseline",
-        kinds.optional(kinds.share(0, 1), word="measured"),
+        kinds.optional(kinds.amount(), word="measured"),
         "The champion's value; measured: on champion units before LIVE",
         Success,
     ),
+    Key(
+        "success.sd",
+        kinds.optional(kinds.number(0, None, 25), word="measured"),
+        "Standard deviation of one unit's value, of a mean or a ratio; measured: as baseline",
+        Success,
+    ),
+    Key("metrics", METRICS, "Metrics that success may name: a rate, a mean, or a ratio of fields", RolloutSpec),
     *(
         key
         for name, metric in GUARDRAILS.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -147,12 +147,28 @@ def margin(kinds: tuple[MarginKind, ...]) -> Kind:
     """A margin of one of some kinds."""
     accepts = " or ".join(grammar.MARGIN_ACCEPTS[kind] for kind in kinds)
     units = {"absolute": "pp", "relative": "%", "ms": "ms"}
+    suffix = f" ?({'|'.join(units[kind] for kind in kinds if kind != 'value')})"
 
     def parse(written_text: str) -> Margin:
         value, kind = grammar.parse_margin(written_text, kinds)
         return Margin(value=value, kind=kind)
 
-    return worded(accepts, parse, str, rf"^[0-9]+(\.[0-9]+)? ?({'|'.join(units[kind] for kind in kinds)})$")
+    if "value" not in kinds:
+        return worded(accepts, parse, str, rf"^[0-9]+(\.[0-9]+)?{suffix}$")
+    either = worded(accepts, parse, str, rf"^[0-9]+(\.[0-9]+)?({suffix})?$")
+    return replace(either, schema={"anyOf": [dict(either.schema), {"type": "number", "exclusiveMinimum": 0}]})
+
+
+def amount() -> Kind:
+    """A share such as 86%, or a number in the metric's own unit such as 12.5; which of them fits is the metric's."""
+    accepts = f"{grammar.SHARE_ACCEPTS}; for a mean or a ratio a number, such as 12.5"
+    pattern = r"-?[0-9]{1,15}(\.[0-9]{1,15})?"
+
+    def parse(written_text: str) -> float:
+        return float(written_text) if re.fullmatch(pattern, written_text) else grammar.parse_share(written_text)
+
+    shares = worded(accepts, parse, _shortest, r"^[0-9]+(\.[0-9]+)?%$")
+    return replace(shares, schema={"anyOf": [dict(shares.schema), {"type": "number"}]})
 
 
 def optional(kind: Kind, *, word: str | None = None) -> Kind:

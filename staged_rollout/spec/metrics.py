@@ -30,9 +30,12 @@ class GuardrailMetric:
     margins: tuple[MarginKind, ...]
 
 
-SUCCESS_METRICS = {
-    "correct": SuccessMetric("The served prediction was right: 0 or 1 per unit", ("absolute", "relative"), "unit"),
-}
+CORRECT = SuccessMetric("The served prediction was right: 0 or 1 per unit", ("absolute", "relative"), "unit")
+SUCCESS_METRICS = {"correct": CORRECT}
+"""Metrics that need no declaration; declared ones belong to units, too."""
+RATE_MARGINS: tuple[MarginKind, ...] = ("absolute", "relative")
+VALUE_MARGINS: tuple[MarginKind, ...] = ("relative", "value")
+"""Margins of declared metrics: of a rate, and of a mean or a ratio."""
 GUARDRAILS = {
     "error_rate": GuardrailMetric("Share of a variant's requests that failed", ("absolute", "relative")),
     "latency_p95": GuardrailMetric("95th percentile of a variant's latency", ("ms",)),

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from staged_rollout.spec.looks import Looks
+from staged_rollout.spec.metric import Metric
 from staged_rollout.spec.values import Duration, FreezeWindow, FrozenModel, Margin, Share, SpendingText, Split
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Live",
     "Looks",
     "Margin",
+    "Metric",
     "PromoteStep",
     "RolloutSpec",
     "Shadow",
@@ -157,6 +159,7 @@ class Success(FrozenModel):
         reestimate: `blinded`: plan anew, once, from the pooled rate; None: the plan of LIVE's entry stays.
         matures_after: From a unit's first exposure to its outcome.
         baseline: The champion's value; None: measured before LIVE begins.
+        sd: Standard deviation of one unit's value, of a mean or a ratio; None: measured before LIVE begins.
     """
 
     metric: str
@@ -169,6 +172,7 @@ class Success(FrozenModel):
     reestimate: Literal["blinded"] | None = None
     matures_after: Duration
     baseline: float | None = None
+    sd: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _one_claim(self) -> Self:
@@ -179,7 +183,7 @@ class Success(FrozenModel):
     @model_serializer(mode="wrap")
     def _as_first_stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Ledgers hold specs, and hashes of them, from before these keys: what says nothing is not written.
-        silent = ("mde", "better_or_equal", "futility", "reestimate")
+        silent = ("mde", "better_or_equal", "futility", "reestimate", "sd")
         return {key: value for key, value in handler(self).items() if value is not None or key not in silent}
 
     @property
@@ -267,6 +271,7 @@ class RolloutSpec(FrozenModel):
     stages: Stages = Stages()
     traffic: Traffic
     success: Success
+    metrics: dict[str, Metric] = Field(default_factory=dict)
     guardrails: dict[str, Guardrail] = Field(default_factory=dict)
     signals: tuple[str, ...] = ()
     quality: str = "predictions"
@@ -281,6 +286,21 @@ class RolloutSpec(FrozenModel):
     min_units: int = Field(default=50, ge=1)
     on_newer: Literal["queue", "supersede"] = "queue"
     instance: Instance = Instance()
+
+    @model_serializer(mode="wrap")
+    def _as_first_stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As in Success: a rollout without metrics of its own keeps the hash that it had before there were any.
+        return {key: value for key, value in handler(self).items() if value or key != "metrics"}
+
+    @property
+    def declared(self) -> Metric | None:
+        """The success metric, where the file declares it; None: it is built in."""
+        return self.metrics.get(self.success.metric)
+
+    @property
+    def in_shares(self) -> bool:
+        """Whether the success metric is a rate: shares of units, differences in percentage points."""
+        return self.declared is None or self.declared.kind == "rate"
 
     def look_slots(self) -> tuple[timedelta, ...]:
         """Planned efficacy looks, counted from LIVE's begin."""

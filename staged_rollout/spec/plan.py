@@ -7,6 +7,7 @@ from math import ceil
 
 from staged_rollout.spec.draft import Draft
 from staged_rollout.spec.looks import Looks
+from staged_rollout.spec.metric_rules import declared_metric
 from staged_rollout.spec.values import Margin, Split
 
 INFLATION = 1.1
@@ -62,6 +63,33 @@ def planned_units(
     return float(fixed) * inflation
 
 
+def planned_mean_units(
+    *,
+    sd: float,
+    effect: float,
+    margin: float = 0.0,
+    alpha: float,
+    power: float,
+    split: Split,
+    inflation: float = INFLATION,
+) -> float:
+    """Units that a test of a mean or a ratio needs, both variants together.
+
+    Args:
+        sd: Standard deviation of one unit's value, in the metric's unit.
+        effect: Smallest improvement worth finding, in the same unit; 0 with a margin.
+        margin: Largest tolerated worsening, in the same unit; 0 without.
+        alpha: Type-I error, per side.
+        power: Chance to find `effect`, or to be shown no worse.
+        split: Champion and candidate.
+        inflation: What interim looks cost, as a factor on the fixed sample.
+    """
+    from staged_rollout.stats.planning import two_means_units
+
+    fixed = two_means_units(sd, effect, alpha, power, split.candidate / split.champion, delta0=-margin)
+    return float(fixed) * inflation
+
+
 def looks_inflation(
     looks: Looks,
     live_max: timedelta,
@@ -111,13 +139,20 @@ def check_plan(draft: Draft) -> None:
         )
         draft.add("success.futility", problem, "none, or a power above 0.5")
         return
+    metric = declared_metric(draft)
+    of_means = metric is not None and metric.kind != "rate"
     if measured is None and distance.kind == "relative":
         draft.add(
             "success.baseline",
             f"is not known before LIVE, so a relative {name} gives no planned size yet",
-            "the champion's rate, such as 86%",
+            "the champion's value, such as 12.5" if of_means else "the champion's rate, such as 86%",
             severity="warning",
         )
+        return
+    if of_means and draft["success.sd"] is None:
+        problem = "is not known before LIVE, so there is no planned size yet"
+        accepts = "the standard deviation of one unit's value, such as 25"
+        draft.add("success.sd", problem, accepts, severity="warning")
         return
     baseline = WORST_RATE if measured is None else measured
     unsound = any(finding.key.startswith("stages.live.") for finding in draft.findings)
@@ -130,16 +165,32 @@ def check_plan(draft: Draft) -> None:
         beta=1 - power,
         futility=None if unsound else futility,
     )
-    units = planned_units(
-        baseline=baseline,
-        mde=mde,
-        better_or_equal=margin,
-        better=draft["success.better"],
-        alpha=alpha,
-        power=power,
-        split=draft["stages.live.split"],
-        inflation=factor,
-    )
+    units: float | None
+    if of_means:
+        if distance.kind == "relative" and not measured:
+            draft.add("success.baseline", f"is 0, and a share of it is no {name}", f"a {name} as a number")
+            return
+        apart = distance.absolute(abs(measured or 0.0))
+        units = planned_mean_units(
+            sd=draft["success.sd"],
+            effect=0.0 if mde is None else apart,
+            margin=0.0 if margin is None else apart,
+            alpha=alpha,
+            power=power,
+            split=draft["stages.live.split"],
+            inflation=factor,
+        )
+    else:
+        units = planned_units(
+            baseline=baseline,
+            mde=mde,
+            better_or_equal=margin,
+            better=draft["success.better"],
+            alpha=alpha,
+            power=power,
+            split=draft["stages.live.split"],
+            inflation=factor,
+        )
     if units is None:
         better = draft["success.better"] if margin is None else "worse"
         draft.add(
@@ -153,6 +204,8 @@ def check_plan(draft: Draft) -> None:
     if units > expected:
         enough, longer = ceil(units / (longest / _DAY)), ceil(units / a_day)
         at = f"baseline {baseline:.1%}" if measured is not None else "no baseline given, so the worst case 50%"
+        if of_means:
+            at = f"standard deviation {draft['success.sd']:g} a unit"
         larger = "mde" if margin is None else "margin"
         draft.add(
             "traffic.units_per_day",

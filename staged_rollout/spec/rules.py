@@ -16,7 +16,8 @@ from staged_rollout.spec.draft import Draft, UnreadError
 from staged_rollout.spec.grammar import render_duration, render_share
 from staged_rollout.spec.keys import BY_PATH
 from staged_rollout.spec.looks import Looks
-from staged_rollout.spec.metrics import SUCCESS_METRICS
+from staged_rollout.spec.metric_rules import metric_is_known, success_fits_metric
+from staged_rollout.spec.metrics import CORRECT, SUCCESS_METRICS
 from staged_rollout.spec.model import CanaryStep, PromoteStep
 from staged_rollout.spec.plan import check_plan
 
@@ -43,7 +44,7 @@ def _name_of_file(draft: Draft) -> None:
 
 
 def _unit_of_metric(draft: Draft) -> None:
-    if draft["unit"] == "request" and SUCCESS_METRICS[draft["success.metric"]].per != "request":
+    if draft["unit"] == "request" and SUCCESS_METRICS.get(draft["success.metric"], CORRECT).per != "request":
         per_request = [name for name, metric in SUCCESS_METRICS.items() if metric.per == "request"]
         draft.add(
             "unit",
@@ -233,8 +234,10 @@ def _freeze_in_order(draft: Draft) -> None:
 
 RULES: tuple[Callable[[Draft], None], ...] = (
     _name_of_file,
+    metric_is_known,
     _unit_of_metric,
     _one_claim,
+    success_fits_metric,
     _whole_weeks,
     _live_bounds,
     _looks_within_live,

@@ -52,7 +52,8 @@ class Margin(FrozenModel):
     """How large a difference matters.
 
     Args:
-        value: A fraction for `relative` and `absolute` (5pp is 0.05), milliseconds for `ms`; above 0.
+        value: A fraction for `relative` and `absolute` (5pp is 0.05), milliseconds for `ms`, the metric's own
+            unit for `value`; above 0.
         kind: What it is measured against.
     """
 

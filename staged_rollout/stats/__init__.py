@@ -7,7 +7,7 @@
   `rate_difference` for means, ratios and rates; `cuped_difference` with a covariate, `stratified_difference` by day.
 - Effects without a unit: `relative_lift`, `rate_lift`, `cohens_h`, `cohens_d`.
 - Guardrails: `z_non_inferiority`, `quantile_worsening`; always valid: `guard_worsening`, `guard_quantile`.
-- Sample-ratio mismatch: `sequential_srm`, `fixed_srm`, `goodness_of_fit`.
+- Sample-ratio mismatch: `sequential_srm`, `fixed_srm`, `goodness_of_fit`, `locate_srm`.
 - Always valid: `mean_sequence`, `difference_sequence`; exact: `rate_sequence`, `bounded_mean_sequence`,
   `bounded_difference_sequence`; either: `rate_difference_sequence`; tuning: `mixture_units`.
 - Several candidates: `candidate_alpha`, `choose_winner`. Blinded re-estimation: `reestimate_blinded`.
@@ -71,6 +71,7 @@ from staged_rollout.stats.shares import holm, population_stability, share_upper_
 from staged_rollout.stats.simulation import RuleComparison, simulate_test
 from staged_rollout.stats.spending import Spending
 from staged_rollout.stats.srm import SrmResult, fixed_srm, sequential_srm
+from staged_rollout.stats.srm_cells import SrmCell, locate_srm
 from staged_rollout.stats.stage_wise import StageWise, stage_wise
 from staged_rollout.stats.stratified import StratifiedDifference, stratified_difference
 from staged_rollout.stats.winsorise import Cap, WinsorisedMoments, winsorise
@@ -100,6 +101,7 @@ __all__ = [
     "RuleComparison",
     "SamplePlan",
     "Spending",
+    "SrmCell",
     "SrmResult",
     "StageWise",
     "StratifiedDifference",
@@ -132,6 +134,7 @@ __all__ = [
     "inflation",
     "information_fraction",
     "is_non_inferior",
+    "locate_srm",
     "log_e_difference",
     "log_e_rate",
     "log_e_which_variant",

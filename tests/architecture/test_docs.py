@@ -122,7 +122,7 @@ def test_every_command_that_is_shown_can_be_given(page):
 
 @each_page
 def test_every_make_target_that_is_shown_exists(page):
-    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     text = read(page)
     shown = [line for line in (*shell_lines(text), *inline_code(text)) if line.startswith("make ")]
     assert [] == sorted({line for line in shown if line.split()[1] not in targets})
@@ -324,7 +324,7 @@ def test_grammar_that_is_shown_is_read():
         "canary step": grammar.parse_canary_step,
         "promote step": grammar.parse_promote_step,
         "looks": grammar.parse_looks,
-        "margin": lambda text: grammar.parse_margin(text, ("absolute", "relative", "ms")),
+        "margin": lambda text: grammar.parse_margin(text, ("absolute", "relative", "ms", "value")),
         "lower limit": lambda text: grammar.parse_threshold(text.strip('"')),
         "what a win does": grammar.parse_win,
         "spending": grammar.parse_spending,

@@ -276,6 +276,7 @@ def test_a_replaced_file_is_told_and_read_again(capsys):
         (("a.jsonl", "--format", "capture"), 2, "which variant answered"),
         (("--format", "flat"), 2, "need a SOURCE"),
         (("a.jsonl", "--lake", "a.jsonl"), 3, "is not a folder"),
+        ((), 3, "no log file lies below home/logs or home/capture"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_read(capsys, arguments, code, message):

@@ -13,6 +13,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import duckdb
+import pytest
 
 from staged_rollout.adapters.lake_iceberg import IcebergLake
 from staged_rollout.records.tables import TABLES
@@ -21,7 +22,8 @@ from staged_rollout.spec.home import Home
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ROUNDS = 30
 
-# Imports once, and forks a child for each number of lines per batch that it is told; nothing has begun a thread by then.
+# Imports once, and forks a child for each number of lines per batch that it is told; no thread has begun by then. It
+# waits for a child when it is told so: until then the child's id is its own, dead or alive.
 NURSERY = """
 import os, sys
 from datetime import UTC, datetime
@@ -45,6 +47,7 @@ for line in sys.stdin:
         print(report.lines, flush=True)
         os._exit(0)
     print(child, flush=True)
+    sys.stdin.readline()
     print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
@@ -63,6 +66,7 @@ class Nursery:
 
     def end(self):
         """Wait for the child: its exit code (minus the signal that killed it), and the lines that it read."""
+        print(file=self.process.stdin, flush=True)
         read = None
         while not (line := self.process.stdout.readline()).startswith("ended"):
             assert line, "the nursery died"
@@ -139,6 +143,7 @@ def _date(text):
     return datetime.fromisoformat(text).date()
 
 
+@pytest.mark.slow
 def test_killed_thirty_times_at_random_moments_the_books_balance(tmp_path):
     """The law: whenever the process dies, and however often, each line of each file is counted once."""
     home, chance, codes = Home(tmp_path), random.Random(11), []
@@ -150,7 +155,7 @@ def test_killed_thirty_times_at_random_moments_the_books_balance(tmp_path):
         # The first runs to its end, and tells how long one takes on this machine.
         if longest:
             time.sleep(chance.uniform(0, 1.2) * longest)
-            os.kill(child, signal.SIGKILL)  # not yet waited for: the id is still the child's
+            os.kill(child, signal.SIGKILL)
         codes.append(nursery.end()[0])
         longest = longest or time.monotonic() - began
     assert {0, -signal.SIGKILL} >= set(codes)

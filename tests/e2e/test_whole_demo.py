@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,11 +29,42 @@ def table(lines: list[str]) -> list[str]:
     return lines[start : end + 1]
 
 
-def test_it_ends_well_with_both_endings(told):
+ENDINGS = ["PROMOTED", "ROLLED_BACK", "KEPT_CHAMPION", "PROMOTED", "PROMOTED"]
+
+
+def test_it_ends_well_with_every_ending(told):
     assert 0 == told.codes["ended"], "\n".join(told.output[-30:])
     rows = [line for line in table(told.output) if line.startswith("│ churn-v")]
-    assert ["churn-v2", "churn-v3"] == [row.split("│")[1].strip() for row in rows]
-    assert ["PROMOTED", "ROLLED_BACK"] == [row.split("│")[2].strip() for row in rows]
+    assert [f"churn-v{version}" for version in range(2, 7)] == [row.split("│")[1].strip() for row in rows]
+    assert ENDINGS == [row.split("│")[2].strip() for row in rows]
+    kept = json.loads((told.home / "endings.json").read_text())
+    assert dict(zip("23456", ENDINGS, strict=True)) == kept
+
+
+def test_v6_was_approved_by_another_process_and_only_once(told):
+    """The ledger names who was asked and what was typed on the command line; nobody approved anything else."""
+    with closing(sqlite3.connect(f"file:{told.home / 'ledger.db'}?mode=ro", uri=True)) as connection:
+        found = connection.execute("SELECT rollout, actor, payload FROM events WHERE type = 'approved'").fetchall()
+    assert 1 == len(found)
+    assert "churn-v6" == found[0][0]
+    assert "growth-ml" in found[0][1]
+    assert any(line.strip().startswith("$ staged-rollout approve churn-v6 --as growth-ml") for line in told.output)
+
+
+def test_each_ending_has_its_report_and_the_path_was_told(told):
+    for version, ending in enumerate(ENDINGS, start=2):
+        file = told.home / "reports" / f"churn-v{version}.html"
+        assert ending in file.read_text(encoding="utf-8")
+        assert any(line.strip().startswith("report: ") and line.endswith(file.name) for line in told.output)
+
+
+def test_the_seconds_are_told_by_component_and_add_up(told):
+    line = next(line for line in told.output if line.startswith("time: "))
+    seconds = {name: int(value) for name, value in re.findall(r"(\w+) (\d+) s", line)}
+    assert {"traffic", "Prefect", "ingest", "quality", "statistics", "reconcile", "other"} == set(seconds)
+    assert min(seconds[name] for name in ("traffic", "Prefect", "ingest", "quality", "statistics")) > 0
+    took = next(int(found[1]) for line in told.output if (found := re.match(r"took (\d+) s", line)))
+    assert sum(seconds.values()) <= took + len(seconds) / 2
 
 
 def test_a_kill_takes_every_process_with_it(told):
@@ -83,4 +116,4 @@ def test_the_books_are_balanced_and_no_call_was_made_twice(told):
                 continue
             assert request not in seen
             seen.add(request)
-    assert len(seen) > 5000
+    assert len(seen) > 15_000

@@ -90,6 +90,8 @@ def ingested(lines, *, files, runs, rows_per_batch, block_bytes, backfill=False)
         patched.setattr(reading_lines, "BLOCK_BYTES", block_bytes)
         patched.setattr(ingest_batch, "BLOCK_BYTES", block_bytes)
         home = Home(Path(folder))
+        home.lake.mkdir(parents=True)
+        (home.lake / "unit.key").write_bytes(b"k" * 32)  # units have the same hashes in every lake
         lake = IcebergLake(home)
         step = -(-len(lines) // runs)
         for begin in range(0, len(lines), step):
@@ -112,7 +114,7 @@ def ingested(lines, *, files, runs, rows_per_batch, block_bytes, backfill=False)
     return found, totals
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(entries, min_size=1, max_size=40),
     st.randoms(use_true_random=False),
@@ -122,9 +124,7 @@ def ingested(lines, *, files, runs, rows_per_batch, block_bytes, backfill=False)
     st.sampled_from([60, 300, 1 << 20]),
     st.booleans(),
 )
-def test_any_split_and_any_order_gives_the_same_tables(
-    lines, chance, files, runs, rows_per_batch, block_bytes, backfill
-):
+def test_any_split_and_any_order_gives_the_same_tables(lines, chance, files, runs, rows, block_bytes, backfill):
     """The law: files, blocks, batches, runs and order change neither a table nor a total of the books."""
     whole = ingested(lines, files=1, runs=1, rows_per_batch=10**6, block_bytes=1 << 20)
     shuffled = random.Random(chance.random()).sample(lines, len(lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -203,3 +204,14 @@ def test_reading_starts_without_the_heavy_packages(tmp_path: Path, arguments: li
     )
 
     assert ended.stderr.rpartition("loaded:")[2] == ""
+
+
+def test_the_help_answers_what_a_newcomer_asks_first(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was decided and why, how to stop it, how to read one's own logs, how a metric is meant: a command each."""
+    _, out, _ = outcome(capsys, "--help")
+    lines = [line.strip() for line in out.splitlines()]
+    asked = [line for line in lines if re.match(r"(What was|Stop|Read|How) .*  staged-rollout ", line)]
+    assert ["report", "rollback", "ingest", "explain"] == [
+        re.split(r"staged-rollout ", line)[1].split()[0] for line in asked
+    ]
+    assert max(map(len, lines)) <= 80

@@ -313,6 +313,61 @@ def test_a_broken_compressed_file_is_a_finding_and_what_is_good_is_kept(house):
     assert (0, 0, ()) == (second.duplicates, second.quarantined, second.findings)
 
 
+class Vanishing(LogFolder):
+    """A folder of which a file is gone by the time that it is read."""
+
+    def read(self, file, start=0):
+        if "gone" in file.name:
+            (self._root / file.name).unlink(missing_ok=True)
+        return super().read(file, start)
+
+
+def test_a_file_that_cannot_be_read_is_a_finding_and_the_others_are_read(house):
+    house.write(PREDICTIONS.replace("router", "gone"), prediction("r1"))
+    house.write(PREDICTIONS, prediction("r2"))
+    report = ingest(logs=Vanishing(house.home), lake=house.lake, clock=house.clock)
+
+    assert (1, 1, 1) == (report.lines, report.accepted, len(report.findings))
+    assert "gone.jsonl is gone, or leads out of" in report.findings[0]
+    assert ["r2"] == house.rows()
+    house.write(PREDICTIONS.replace("router", "gone"), prediction("r3"))
+    assert (1, ()) == (house.ingest().accepted, house.ingest().findings)
+
+
+def test_small_files_are_parsed_together_and_accounted_for_each(house):
+    """The law: rows, rejects and their places are those of each file, with or without a line end at its end."""
+    for number in range(9):
+        content = b"\n" * number + b"junk\n" + capture(f"e{number}", f"i{number}") + b" \n" + capture(f"f{number}")[:-1]
+        house.write(f"capture/churn/v2/2026/03/02/12/{number}.jsonl", content)
+    report = house.ingest()
+
+    # The inference id of the second capture is the same in every file.
+    assert (9 * 4 + 36, 10, 8, 9, 0, 9 + 36) == verdicts(report)
+    names = [f"capture/churn/v2/2026/03/02/12/{number}.jsonl" for number in range(9)]
+    rows = [(names[0], 2), (names[0], 4), *((name, number + 2) for number, name in enumerate(names) if number)]
+    assert rows == house.rows("captures", "(source, line)")
+    places = [(name, number + 1, number) for number, name in enumerate(names)]
+    assert places == house.rows("quarantine", '(source, line, "offset")')
+    assert [(number + 4, number + 1) for number in range(9)] == [
+        (books.lines, books.blank) for books in house.lake.books()
+    ]
+
+
+def test_late_and_future_lines_are_kept_as_they_came(house):
+    """The law: a record that is not taken lies in quarantine with its own bytes and place, wherever in its block."""
+    house.write(PREDICTIONS, prediction("r0"))
+    house.ingest()
+    late, future = (prediction(f"r{days}", START + timedelta(days=days)) for days in (-8, 2))
+    house.write(PREDICTIONS, b"\n" + late + prediction("r1") + future[:-1])
+    report = house.ingest()
+
+    assert (4, 1, 0, 1, 1, 1) == verdicts(report)
+    start = len(prediction("r0")) + 1
+    places = [(3, start, "late"), (5, start + len(late) + len(prediction("r1")), "quarantined")]
+    assert places == house.rows("quarantine", '(line, "offset", verdict)')
+    assert sorted([late[:-1], future[:-1]]) == house.rows("quarantine", "raw")
+
+
 def test_a_huge_line_is_quarantined_and_cut(house):
     house.write(PREDICTIONS, b'{"x": "' + b"y" * (3 * MAX_LINE_BYTES) + b'"}\n' + prediction("r1"))
 

@@ -11,9 +11,7 @@ import pytest
 from staged_rollout.report.html import POLICY, rollout_html
 from staged_rollout.report.html_verdict import headline
 from staged_rollout.state import EXPOSED, EventType, State
-from tests.fakes import figures as fig
-
-HOSTILE = "</script><svg onload=alert(1)><img src=//x.invalid>\u202egnp.exe\x1b[2J" + "<b>&\"'" * 2000
+from tests.fakes.lived_rollout import HOSTILE, lived
 
 
 class Page(HTMLParser):
@@ -31,29 +29,6 @@ class Page(HTMLParser):
 
     def values(self, name: str) -> list[str]:
         return [value or "" for key, value in self.attributes if key == name]
-
-
-def lived(rollouts: Any, text: str = "because", **changes: Any) -> Any:
-    """A rollout in LIVE with one look, its evidence and its decision; somebody's text in every place that has one."""
-    built = rollouts({**rollouts().spec.model_dump(mode="json"), "hypothesis": text}).at(State.LIVE)
-    look = fig.look(z=1.5, futility=0.2)
-    known = fig.good(built.state, built.now, look=look.model_copy(update={"interval": (-0.02, 0.07)}), **changes)
-    built.plan_look(1)
-    built.add(
-        EventType.LOOK_TAKEN,
-        slot=1,
-        kind="efficacy",
-        cut_off=look.cut_off.isoformat(),
-        z=1.5,
-        information=0.6,
-        efficacy=look.efficacy.model_dump(mode="json"),
-        harm=look.harm.model_dump(mode="json"),
-        futility=look.futility.model_dump(mode="json"),
-        evidence_hash="e" * 64,
-        evidence=known.model_dump(mode="json"),
-    )
-    built.add(EventType.DECIDED, action="continue", to=None, reasons=[text, "second"], hashes={"evidence": "e" * 64})
-    return built.add(EventType.NOTED, text=text)
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.REGISTERED])
@@ -121,3 +96,20 @@ def test_very_many_hostile_events_stay_below_two_megabytes(rollouts: Any) -> Non
     assert len(page.encode()) < 2_000_000
     assert "left out to keep the page small" in page
     assert all(f'id="event-{event.seq}"' in page for event in built.events if event.type is EventType.DECIDED)
+
+
+def test_a_promoted_candidate_is_said_to_have_won_and_who_approved(rollouts: Any) -> None:
+    """The reason on top is the test's and the person's, not that nothing happened afterwards."""
+    built = rollouts().at(State.LIVE).decide("promote", State.AWAITING_APPROVAL).enter(State.AWAITING_APPROVAL)
+    built.add(EventType.APPROVED, decision_seq=built.state.decisions[-1].seq, reason="both plans gain")
+    for step in (1, 2):
+        built.add(
+            EventType.DECIDED, action="promote", to="PROMOTING", reasons=["no harm"], hashes={"evidence": "e" * 64}
+        )
+        built.enter(State.PROMOTING, step)
+    page = rollout_html(built.events)
+    verdict = re.sub(r"<[^>]*>", "", page[page.index('class="verdict') :])
+    told = [
+        verdict.index(text) for text in ("Why: z 1.25", "Approved by tests: both plans gain", "Since then: promote to")
+    ]
+    assert sorted(told) == told

@@ -43,7 +43,7 @@ def test_every_key_has_value_source_and_documentation():
     rows = explain(CHURN, EnvironmentSpec(name="local", local=True))
     assert [key.path for key in KEYS] == [row.key for row in rows]
     assert all(row.value and row.doc for row in rows)
-    unused = {"success.better_or_equal", "success.futility", "success.reestimate"}
+    unused = {"success.better_or_equal", "success.futility", "success.reestimate", "success.sd", "metrics"}
     assert unused == {row.key for row in rows if row.source != "file"}
 
 

@@ -146,36 +146,6 @@ def test_quality_day_is_the_rollouts_day(tables):
     assert ["r4", "r1"] == [row["request_id"] for row in tables.ask("quality_day")]
 
 
-def test_quality_facts(tables):
-    tables.serve("u1", "v1", epoch=5)
-    tables.serve("u1", "v2", epoch=6)
-    tables.serve("u2", "v1", epoch=6)
-    tables.serve("u2", "v2", epoch=6)
-    tables.serve("u3", "v1", prediction=None)
-    tables.serve("u3", "v1", prediction=None, status=500, variant=None)
-    tables.serve("u4", None, rollout=None)
-    tables.serve("u1", at=T0 - DAY)
-    tables.serve("u1", at=T0 - DAY, rollout="older-v1")
-    tables.serve("u1", at=T0 - 2 * DAY)
-    tables.capture("r1", variant="v1")
-    tables.capture("r3", variant="v1")
-    tables.capture("r5", variant="v2")
-
-    expected = {
-        "rows": 6,
-        "units": 3,
-        "contradictory_units": 1,
-        "epochs_seen": 2,
-        "null_predictions": 1,
-        "rows_endpoint": 7,
-        "rows_yesterday": 2,
-        "requests_champion": 3,
-        "captured_champion": 2,
-        "capture_completeness": 2 / 3,
-    }
-    assert expected == tables.one("quality_facts")
-
-
 def test_freshness_of_endpoint_and_rollout(tables):
     tables.serve("u1", at=T0)
     tables.serve("u1", at=T0 + HOUR, rollout=None)
