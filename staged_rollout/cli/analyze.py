@@ -182,8 +182,8 @@ def _cells(step: Step) -> tuple[str, ...]:
         f"{look.slot} {look.kind}",
         f"{look.cut_off.astimezone(UTC):%Y-%m-%d %H:%M}",
         f"{success.n_champion:,} : {success.n_candidate:,}",
-        points(success.estimate),
-        interval(look.interval),
+        points(success.estimate, success.unit),
+        interval(look.interval, success.unit),
         score(success.z),
         score(look.efficacy.z if look.efficacy else None),
         score(-look.harm.z if look.harm else None),
@@ -214,10 +214,11 @@ def _say_trust(found: Analysis) -> None:
     say(f"quality: {checked}" + (f"; failed: {', '.join(failed)}" if failed else ""), "red" if failed else "")
     for step in found.looks:
         stop = step.look.stage_wise if step.look is not None else None
-        if stop is not None:
+        if step.look is not None and stop is not None:
+            unit = step.look.success.unit
             say(
                 f"stage-wise, at the first stop of the test: p {p_value(stop.p_value)} one-sided, median-unbiased "
-                f"difference {points(stop.estimate)}, interval {interval(stop.interval)}"
+                f"difference {points(stop.estimate, unit)}, interval {interval(stop.interval, unit)}"
             )
 
 
