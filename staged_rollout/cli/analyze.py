@@ -214,9 +214,9 @@ def _say_trust(found: Analysis) -> None:
     checked = f"{count(len(days), 'event day')} checked, {len(days) - len(failed)} passed"
     say(f"quality: {checked}" + (f"; failed: {', '.join(failed)}" if failed else ""), "red" if failed else "")
     for step in found.looks:
-        look = step.look
-        if look is not None and look.stage_wise is not None:
-            stop, unit = look.stage_wise, look.success.unit
+        stop = step.look.stage_wise if step.look is not None else None
+        if step.look is not None and stop is not None:
+            unit = step.look.success.unit
             say(
                 f"stage-wise, at the first stop of the test: p {p_value(stop.p_value)} one-sided, median-unbiased "
                 f"difference {points(stop.estimate, unit)}, interval {interval(stop.interval, unit)}"
