@@ -79,7 +79,7 @@ class FlatRow:
             PLANS[self.plan],
             self.tenure,
             self.calls,
-            f"{self.charge_cents / 100:.2f}",
+            repr(self.charge_cents / 100),
         )
 
     def expected(self) -> dict[str, object]:

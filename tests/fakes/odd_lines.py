@@ -100,6 +100,7 @@ ODD_LINES: tuple[OddLine, ...] = (
     OddLine("unknown key", "accepted", _spliced(b'"trace": {"id": [1, 2.5, null]}')),
     OddLine("blanks around", "accepted", lambda line: b" \t" + line + b"  "),
     OddLine("surrogate pair", "accepted", _spliced(b'"note": "\\ud83d\\ude00 \xc3\xa9"')),
+    OddLine("padded number", "accepted", lambda line: re.sub(rb'("charge": [0-9.]+)', rb"\g<1>00", line)),
     OddLine("empty", "blank", lambda _: b""),
     OddLine("blanks", "blank", lambda _: b" \t \r"),
 )
