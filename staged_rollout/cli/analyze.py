@@ -70,8 +70,9 @@ def analyze(
     JSON: {"rollout", "endpoint", "champion", "candidate", "live_from", "as_of", "plan": {"baseline", "baseline_units",
     "mde", "margin", "n_eff_max", "inflation"}, "looks": [{"slot", "kind", "cut_off", "closed", "units", "successes",
     "estimate", "interval", "z", "se", "information", "efficacy", "harm", "futility", "repeated_p_value", "stage_wise",
-    "insufficient", "mean", "srm", "guardrails", "quality", "segments", "decision": {"action", "to", "reasons", "would_flip", "holds"}}],
-    "verdict", "ended", "reasons", "success_alone", "next_look", "notes"}; pairs are champion, then candidate.
+    "insufficient", "mean", "srm", "guardrails", "quality", "segments", "decision": {"action", "to", "reasons",
+    "would_flip", "holds"}}], "verdict", "ended", "reasons", "success_alone", "next_look", "notes"}; pairs are champion,
+    then candidate.
 
     Example: staged-rollout analyze churn --lake lake --champion control --candidate treatment
     """
