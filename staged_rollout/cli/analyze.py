@@ -70,7 +70,7 @@ def analyze(
     JSON: {"rollout", "endpoint", "champion", "candidate", "live_from", "as_of", "plan": {"baseline", "baseline_units",
     "mde", "margin", "n_eff_max", "inflation"}, "looks": [{"slot", "kind", "cut_off", "closed", "units", "successes",
     "estimate", "interval", "z", "se", "information", "efficacy", "harm", "futility", "repeated_p_value", "stage_wise",
-    "insufficient", "srm", "guardrails", "quality", "decision": {"action", "to", "reasons", "would_flip", "holds"}}],
+    "insufficient", "mean", "srm", "guardrails", "quality", "segments", "decision": {"action", "to", "reasons", "would_flip", "holds"}}],
     "verdict", "ended", "reasons", "success_alone", "next_look", "notes"}; pairs are champion, then candidate.
 
     Example: staged-rollout analyze churn --lake lake --champion control --candidate treatment
@@ -105,7 +105,7 @@ def document(found: Analysis) -> dict[str, Any]:
     """The answer for programs."""
     lens, plan = found.comparison.lens, found.plan
     return {
-        "rollout": lens.rollout,
+        "rollout": lens.logged_rollout if lens.logged_rollout is not None else lens.rollout,
         "endpoint": lens.logged_endpoint,
         "champion": lens.variants[0],
         "candidate": lens.variants[1],
@@ -141,6 +141,7 @@ def _look(step: Step) -> dict[str, Any]:
         "units": [success.pop("n_champion"), success.pop("n_candidate")],
         "successes": [success.pop("x_champion"), success.pop("x_candidate")],
         **success,
+        "mean": success.get("mean"),
         **{name: figures.get(name) for name in ("futility", "repeated_p_value", "stage_wise")},
         **{name: value for name, value in figures.items() if name not in {"slot", "kind", "cut_off"}},
         **{name: known[name] for name in ("srm", "guardrails", "quality", "segments")},
@@ -182,8 +183,8 @@ def _cells(step: Step) -> tuple[str, ...]:
         f"{look.slot} {look.kind}",
         f"{look.cut_off.astimezone(UTC):%Y-%m-%d %H:%M}",
         f"{success.n_champion:,} : {success.n_candidate:,}",
-        points(success.estimate),
-        interval(look.interval),
+        points(success.estimate, success.unit),
+        interval(look.interval, success.unit),
         score(success.z),
         score(look.efficacy.z if look.efficacy else None),
         score(-look.harm.z if look.harm else None),
@@ -213,11 +214,12 @@ def _say_trust(found: Analysis) -> None:
     checked = f"{count(len(days), 'event day')} checked, {len(days) - len(failed)} passed"
     say(f"quality: {checked}" + (f"; failed: {', '.join(failed)}" if failed else ""), "red" if failed else "")
     for step in found.looks:
-        stop = step.look.stage_wise if step.look is not None else None
-        if stop is not None:
+        look = step.look
+        if look is not None and look.stage_wise is not None:
+            stop, unit = look.stage_wise, look.success.unit
             say(
                 f"stage-wise, at the first stop of the test: p {p_value(stop.p_value)} one-sided, median-unbiased "
-                f"difference {points(stop.estimate)}, interval {interval(stop.interval)}"
+                f"difference {points(stop.estimate, unit)}, interval {interval(stop.interval, unit)}"
             )
 
 

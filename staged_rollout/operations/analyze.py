@@ -192,7 +192,7 @@ def _planned(platform: ImaginedPlatform, spec: RolloutSpec, comparison: Comparis
     evidence = _before_live(platform, spec, comparison, epoch=BEFORE_EPOCH, at=since)
     baseline = evidence.baseline
     given = baseline is not None and baseline.given is not None
-    if given and spec.success.metric == "correct":
+    if given and (spec.in_shares or spec.success.sd is not None):
         first = min(*spec.look_slots(), *spec.harm_slots())
         evidence = _before_live(platform, spec, comparison, epoch=LIVE_EPOCH, at=since + first)
         return freeze_plan(spec, evidence), "baseline as the file gives it"

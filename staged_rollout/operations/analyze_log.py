@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ CHAMPION_NAMES = frozenset({"control", "champion", "baseline", "a", "old", "off"
 """Names that say which of two variants is the champion, whatever their case."""
 CHANCE = 1e-9
 """Probability below which one variant's lead is no chance: only one of the two was served then."""
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,127}")
 _SHOWN = 12
 
 
@@ -110,7 +112,8 @@ def compared(lake: Lake, batch: Batch, spec: RolloutSpec, asked: Asked) -> Compa
         lens=Lens(
             endpoint=spec.endpoint,
             logged_endpoint=endpoint,
-            rollout=rollout if rollout is not None else spec.rollout,
+            # Operations name files after a rollout: what a log calls it may be anything.
+            rollout=rollout if rollout is not None and _SAFE.fullmatch(rollout) else spec.rollout,
             logged_rollout=rollout,
             variants=(champion, candidate),
             live_epochs=epochs,
@@ -271,7 +274,7 @@ def _begin(
             "rollout": place[1],
             "epochs": sorted({row["epoch"] for row in live}),
             "variant": leader,
-            "before": first[follower],
+            "cut_off": first[follower],
         },
         batch=batch,
     )[0]["units"]

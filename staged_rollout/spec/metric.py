@@ -13,7 +13,8 @@ from staged_rollout.spec.values import FrozenModel
 
 MetricKind = Literal["rate", "mean", "ratio"]
 
-LEAST_RESOLUTION, LARGEST_RESOLUTION = 1e-9, 1e9
+LEAST_RESOLUTION, LARGEST_RESOLUTION = 1e-6, 1e9
+"""Evidence keeps numbers to 1e-9: a finer step would lose what it counts. Scale such a field up at its source."""
 BUILT_IN = "correct"
 """The metric that needs no declaration: the served prediction was right, 0 or 1 per unit."""
 LARGEST_CAP = 2**40

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from staged_rollout.errors import SpecError
 from staged_rollout.spec.looks import Looks
-from staged_rollout.spec.metric import Metric
+from staged_rollout.spec.metric import BUILT_IN, Metric
 from staged_rollout.spec.values import Duration, FreezeWindow, FrozenModel, Margin, Share, SpendingText, Split
 
 __all__ = [
@@ -294,8 +295,16 @@ class RolloutSpec(FrozenModel):
 
     @property
     def declared(self) -> Metric | None:
-        """The success metric, where the file declares it; None: it is built in."""
-        return self.metrics.get(self.success.metric)
+        """The success metric, where the file declares it; None: it is built in.
+
+        Raises:
+            SpecError: Nobody declared it: a spec that was made by hand must not be measured as another.
+        """
+        name = self.success.metric
+        if name != BUILT_IN and name not in self.metrics:
+            known = ", ".join((BUILT_IN, *self.metrics))
+            raise SpecError(f"success.metric == {name!r}, must be one of {known}", metric=name)
+        return self.metrics.get(name)
 
     @property
     def in_shares(self) -> bool:

@@ -44,9 +44,10 @@ class RowsExist:
     def __init__(self):
         self.days = []
 
-    def run(self, suite, rows, facts):
-        self.days.append(facts["day"])
-        return CheckReport(suite, rows.num_rows, (ExpectationResult("rows exist", bool(rows.num_rows), "", ""),))
+    def run(self, suite, facts):
+        self.days.append(facts.day)
+        rows = facts.count("rows")
+        return CheckReport(suite, rows, (ExpectationResult("rows exist", rows > 0, f"{rows}", "at least 1"),))
 
 
 class Log:
@@ -368,3 +369,12 @@ def test_epochs_tell_live_from_canary_and_promotion(log, tmp_path):
     assert (4,) == found.comparison.lens.live_epochs
     first = float(log.frame[log.frame["at"] >= 0.5 * 86_400]["at"].min())
     assert BEGIN + timedelta(seconds=first) == found.comparison.lens.since
+
+
+def test_a_name_that_is_no_id_stays_a_name(log):
+    """Whatever a log calls its rollout, nothing outside the analysis is named after it; rows are found all the same."""
+    log.of(rollout="../../landing v1; --")
+    found = log.analyze(Asked(as_of=WHOLE.as_of, champion="v1"))
+    assert ("../../landing v1; --", "churn") == (found.comparison.lens.logged_rollout, found.comparison.lens.rollout)
+    n, *_ = log.independent(found.looks[0].look, 0.0)
+    assert (n["v1"], n["v2"]) == (found.looks[0].look.success.n_champion, found.looks[0].look.success.n_candidate)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 
 import pytest
 
 from staged_rollout.cli.main import run
-from tests.fakes.logged_experiment import ROLLOUT_FILE, Experiment
+from tests.fakes.logged_experiment import BEGIN, ROLLOUT_FILE, Experiment
 
 THEIRS = ("unit_id=user.id", "timestamp=ts", "variant=group", "prediction=answer", "request_id=", "rollout==churn-v7")
 NONE_OF = ("model_version=", "latency_ms=", "status=", "features=")
@@ -98,3 +99,29 @@ def test_what_cannot_be_analysed_is_said(analyse, folder, arguments, code, words
     """An error names what was found and what there is; no lake is made on the way."""
     assert words in analyse(*arguments, code=code).err
     assert not (folder / "nothing").exists()
+
+
+def test_a_metric_of_their_own_field_needs_no_outcomes(analyse, folder):
+    """A conversion that stands on the lines themselves, declared in the rollout file, against the lines themselves."""
+    frame = Experiment(units=3000, rates=(0.30, 0.42), seed=5).frame()
+    lines = [
+        {"user_id": row.unit, "ts": str(BEGIN + timedelta(seconds=row.at))[:26], "group": row.variant, "won": row.right}
+        for row in frame.itertuples()
+    ]
+    (folder / "ab.jsonl").write_text("".join(f"{json.dumps(line, default=int)}\n" for line in lines), encoding="utf-8")
+    fields = ("unit_id=user_id", "timestamp=ts:utc", "variant=group", "rollout==landing", "won=won:flag", "prediction=")
+    given = [part for field in (*fields, "request_id=", *NONE_OF) for part in ("--field", field)]
+    leaves_with(0, "ingest", folder / "ab.jsonl", "--lake", folder / "ab", "--format", "flat", *given)
+    declared = ROLLOUT_FILE.replace("metric: correct", "metric: conversion").replace("guardrails:", "# guardrails:")
+    (folder / "churn.yaml").with_name("landing.yaml").write_text(
+        declared.replace("rollout: churn", "rollout: landing") + 'metrics: {conversion: {rate: "won = 1"}}\n',
+        encoding="utf-8",
+    )
+    answer = analyse("landing.yaml", "--lake", "ab", *WHOLE, "--champion", "v1", "--json").out
+    found = json.loads(answer[answer.index("{\n") :])
+    look = found["looks"][0]
+    closed = frame[frame["at"] + 43_200 <= (datetime.fromisoformat(look["cut_off"]) - BEGIN).total_seconds()]
+    arms = [closed[closed["variant"] == name] for name in ("v1", "v2")]
+    assert [len(arm) for arm in arms] == look["units"]
+    assert [int(arm["right"].sum()) for arm in arms] == look["successes"]
+    assert ("promote", True) == (found["verdict"], found["ended"])

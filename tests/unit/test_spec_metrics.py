@@ -213,3 +213,10 @@ def test_explain_of_a_mean_says_its_size_where_it_is_known(tmp_path, capsys, kno
 
     assert (shown["needed"] is not None) is ("sd" in known)
     assert ("a standard deviation of 10 a unit" in capsys.readouterr().out) is ("sd" in known)
+
+
+def test_a_spec_made_by_hand_is_never_measured_as_another_metric():
+    spec = load_rollout(CHURN, environment=LOCAL)
+    other = spec.model_copy(update={"success": spec.success.model_copy(update={"metric": "sales"})})
+    with pytest.raises(SpecError, match=r"success\.metric == 'sales', must be one of correct"):
+        _ = other.declared
