@@ -11,9 +11,9 @@ from staged_rollout.evidence import Evidence
 from staged_rollout.operations.advance import settle
 from staged_rollout.operations.amend import amend_from_file
 from staged_rollout.operations.decide import act_on, decide_on
-from staged_rollout.operations.ingest import ingest
 from staged_rollout.operations.journal import load
 from staged_rollout.operations.look import gather
+from staged_rollout.operations.new_logs import ingest_new
 from staged_rollout.operations.validate import validate
 from staged_rollout.policy import Decision
 from staged_rollout.state import Actor, RolloutState
@@ -41,7 +41,7 @@ class Finding:
 def ingest_logs(environment: str) -> str:
     """Read what is new in the logs into the lake; one line of books."""
     platform = platform_of(environment)
-    report = ingest(logs=platform.logs, lake=platform.lake, clock=platform.clock)
+    report = ingest_new(platform)
     line = (
         f"{report.lines:,} lines = {report.accepted:,} accepted + {report.duplicates:,} duplicates + "
         f"{report.quarantined:,} quarantined + {report.late:,} late + {report.blank:,} blank"

@@ -88,6 +88,7 @@ def ingest_logs(
     Example: staged-rollout ingest logs/ --format flat --endpoint churn-prod --field rollout=experiment_id
     """
     from staged_rollout.operations.ingest import ingest
+    from staged_rollout.operations.new_logs import measured_logs
 
     begun = time.monotonic()
     platform = platform_with(session, lake)
@@ -99,7 +100,7 @@ def ingest_logs(
             "--format, --endpoint, --variant and --field need a SOURCE", hint="staged-rollout ingest --help"
         )
     else:
-        logs = platform.logs
+        logs = measured_logs(platform)
     files = logs.list()
     if not files:
         raise NotFoundError(

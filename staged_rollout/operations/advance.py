@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from staged_rollout.operations.amend import amend_from_file
 from staged_rollout.operations.decide import act_on, decide_on
-from staged_rollout.operations.ingest import IngestReport, ingest
+from staged_rollout.operations.ingest import IngestReport
 from staged_rollout.operations.journal import load
 from staged_rollout.operations.look import gather
+from staged_rollout.operations.new_logs import ingest_new
 from staged_rollout.operations.reconcile import Step, reconcile
 from staged_rollout.operations.validate import validate
 from staged_rollout.policy import Decision
@@ -41,7 +42,7 @@ def advance(platform: Platform, rollout: str, actor: Actor) -> Advanced:
     Raises:
         ConflictError: another process was first; the next tick tries again.
     """
-    ingested = ingest(logs=platform.logs, lake=platform.lake, clock=platform.clock)
+    ingested = ingest_new(platform)
     amend_from_file(platform, rollout, actor)
     validate(platform, load(platform, rollout), actor)
     moved: Decision | None = None
