@@ -1,7 +1,7 @@
 -- Purpose: one event day of one rollout in counts: its rows, how many of them have each field, and how many break each
 --   rule of the quality suite. `bad_x` counts, `bad_x_low` and `bad_x_high` are two of the offending values with their
 --   requests. One pass over one partition; no row leaves the engine.
--- Parameters: endpoint, rollout, day, variants (known names), epochs (published ones), lowest and highest (accepted
+-- Parameters: endpoint, rollout, day, variants (known names), epochs (published ones), lowest, highest (accepted
 --   predictions, null: any), slowest (milliseconds)
 -- Grain: one row
 -- Columns: rows, requests (distinct ids), with_request, with_unit, with_status, with_prediction, answered (status below
