@@ -4,10 +4,12 @@
 -- Parameters: endpoint, rollout, day, variants (known names), epochs (published ones), lowest, highest (accepted
 --   predictions, null: any), slowest (milliseconds)
 -- Grain: one row
--- Columns: rows, requests (distinct ids), with_request, with_unit, with_status, with_prediction, answered (status below
---   400 or none logged), answered_with_latency, with_latency, bad_time, bad_variant, bad_assigned, bad_epoch,
---   bad_status, bad_latency, bad_missing (status 200 without a prediction), bad_prediction; each bad_x with bad_x_low
---   and bad_x_high
+-- Columns: rows, requests (distinct ids), with_request, with_unit, with_status, with_prediction, answered (status
+--   below 400 or none logged), answered_with_latency, with_latency, bad_time, bad_time_low, bad_time_high,
+--   bad_variant, bad_variant_low, bad_variant_high, bad_assigned, bad_assigned_low, bad_assigned_high, bad_epoch,
+--   bad_epoch_low, bad_epoch_high, bad_status, bad_status_low, bad_status_high, bad_latency, bad_latency_low,
+--   bad_latency_high, bad_missing, bad_missing_low, bad_missing_high, bad_prediction, bad_prediction_low,
+--   bad_prediction_high (bad_missing: status 200 without a prediction)
 WITH marked AS (
   SELECT
     p.request_id AS request_id,
