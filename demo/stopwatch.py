@@ -61,7 +61,7 @@ def measured_at_the_seams(stopwatch: Stopwatch) -> Iterator[None]:
     from tasks import advance, operate, publish, registry
 
     seams: tuple[tuple[Any, str, str], ...] = (
-        (advance, "ingest", "ingest"),
+        (advance, "ingest_new", "ingest"),
         (advance, "validate", "quality"),
         (advance, "gather", "statistics"),
         (advance, "decide_on", "statistics"),
