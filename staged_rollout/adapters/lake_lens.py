@@ -27,7 +27,7 @@ CREATE TEMP TABLE lens AS SELECT
   CAST($since AS TIMESTAMPTZ) AS since
 """
 _PREDICTIONS = f"""
-CREATE VIEW predictions AS SELECT p.* REPLACE (
+CREATE TEMP VIEW predictions AS SELECT p.* REPLACE (
   l.endpoint AS endpoint,
   CASE WHEN p.rollout IS NOT DISTINCT FROM l.logged_rollout THEN l.rollout END AS rollout,
   CASE
@@ -43,7 +43,7 @@ WHERE p.rollout IS DISTINCT FROM l.logged_rollout
        AND (p."timestamp" < l.since OR list_contains(l.live_epochs, p.epoch)))
 """  # noqa: S608 - the numbers are ours
 _RENAMED = """
-CREATE VIEW {table} AS SELECT p.* REPLACE (l.endpoint AS endpoint)
+CREATE TEMP VIEW {table} AS SELECT p.* REPLACE (l.endpoint AS endpoint)
 FROM logged_{table} AS p
 JOIN lens AS l ON p.endpoint = l.logged_endpoint
 """

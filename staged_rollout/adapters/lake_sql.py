@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +26,9 @@ _USES = re.compile(r"^-- uses: ([a-z0-9_, ]+)$", re.MULTILINE)
 _KEPT = re.compile(r"^-- kept: merged by ([a-z0-9_]+)$", re.MULTILINE)
 _USED = re.compile(r"(?P<file>[a-z0-9_]+)(?: as (?P<name>[a-z0-9_]+))?")
 _WITH = re.compile(r"\s*WITH\b\s*", re.IGNORECASE)
+
+_ENGINE: dict[str, Any] = {}
+_LOCK = threading.Lock()
 
 _DUCKDB_TYPES: dict[ColumnType, str] = {
     "text": "VARCHAR",
@@ -146,6 +152,35 @@ def save(
         answer.write_parquet(str(path), compression="zstd")
 
 
+def engine() -> Any:
+    """This process's DuckDB, in memory; a question takes a `.cursor()` of it, with views of its own."""
+    import duckdb
+
+    with _LOCK:
+        return _engine(duckdb)
+
+
+def _engine(duckdb: Any) -> Any:
+    # Not one that a fork brought along: its threads stayed behind.
+    if _ENGINE.get("process") != os.getpid():
+        _ENGINE.clear()
+        # No extension is downloaded.
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        _ENGINE.update(process=os.getpid(), database=duckdb.connect(config=config))
+    return _ENGINE["database"]
+
+
+@atexit.register
+def _close_engine() -> None:
+    # A connection that outlives the interpreter's other parts may crash it.
+    if _ENGINE.get("process") == os.getpid():
+        _ENGINE["database"].close()
+    _ENGINE.clear()
+
+
 @contextmanager
 def _asked(
     name: str,
@@ -165,12 +200,7 @@ def _asked(
     tables = found.tables.union(*(one.tables for one in computed.values()))
     wanted = found.parameters.union(*(one.parameters for one in computed.values()))
     text = _preceded(found.text, {name: one.text for name, one in computed.items()})
-    # A connection per call: a module-global one outlives the interpreter's other parts. No extension is downloaded.
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    with duckdb.connect(config=config) as connection:
+    with engine().cursor() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         try:
             for table in sorted(tables):
@@ -186,7 +216,7 @@ def _asked(
 
 
 def _kept_view(name: str, parts: Sequence[str]) -> str:
-    return f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{_listed(parts)}], union_by_name = true)"  # noqa: S608 - names are ours, quotes are doubled
+    return f"CREATE TEMP VIEW {name} AS SELECT * FROM read_parquet([{_listed(parts)}], union_by_name = true)"  # noqa: S608 - names are ours, quotes are doubled
 
 
 def rows_of(table: Any) -> list[dict[str, Any]]:
@@ -255,11 +285,11 @@ def _view(table: TableName, files: Sequence[str], *, below: str = "") -> str:
     nulls = ", ".join(f'CAST(NULL AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
     empty = f"SELECT {nulls} WHERE false"
     if not files:
-        return f"CREATE VIEW {below}{table} AS {empty}"
+        return f"CREATE TEMP VIEW {below}{table} AS {empty}"
     cells = ", ".join(f'CAST("{column.name}" AS {_DUCKDB_TYPES[column.type]}) AS "{column.name}"' for column in columns)
     # The empty SELECT names the columns that no file has, where all were written before the table got them.
     stored = f"SELECT * FROM read_parquet([{_listed(files)}], union_by_name = true) UNION ALL BY NAME {empty}"  # noqa: S608 - names are ours, quotes are doubled
-    return f"CREATE VIEW {below}{table} AS SELECT {cells} FROM ({stored})"  # noqa: S608 - as above
+    return f"CREATE TEMP VIEW {below}{table} AS SELECT {cells} FROM ({stored})"  # noqa: S608 - as above
 
 
 def _listed(files: Sequence[str]) -> str:

@@ -157,4 +157,4 @@ def test_freshness_of_endpoint_and_rollout(tables):
 
 def test_every_table_can_be_asked():
     for table in TABLES:
-        assert "CREATE VIEW" in lake_sql._view(table, [])
+        assert "CREATE TEMP VIEW" in lake_sql._view(table, [])
