@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,10 +19,12 @@ from staged_rollout.cli.output import print_json, print_table, say, where
 from staged_rollout.cli.quarantine import Format, format_of, kind_of, reason_rows
 from staged_rollout.cli.session import Session, shared
 from staged_rollout.errors import DataError, NotFoundError, SpecError
-from staged_rollout.operations.ingest import IngestReport
 from staged_rollout.operations.quarantine import Selection, first_line, kept_lines
 from staged_rollout.ports import FileBooks, Lake, LogSource, Platform
 from staged_rollout.report.figures import count
+
+if TYPE_CHECKING:
+    from staged_rollout.operations.ingest import IngestReport
 
 SHOWN = 20
 """Files in the table for people; the books of all are in the lake."""

@@ -109,7 +109,7 @@ def test_the_seams_are_there_and_are_put_back():
     from tasks import advance, operate, registry
 
     def seams():
-        return advance.ingest, advance.validate, advance.gather, advance.settle, operate.watch, registry.poll
+        return advance.ingest_new, advance.validate, advance.gather, advance.settle, operate.watch, registry.poll
 
     before = seams()
     with measured_at_the_seams(Stopwatch()):
