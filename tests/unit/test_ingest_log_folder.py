@@ -111,7 +111,9 @@ def test_reads_compressed_files_by_decompressed_offset(home):
 
 
 @pytest.mark.parametrize(
-    "content", [gzip.compress(b"aa\n" * 1000)[:-9], b"not gzip", gzip.compress(b"aa\n")[:-8] + b"12345678"]
+    "content",
+    [gzip.compress(b"aa\n" * 1000)[:-9], b"not gzip", gzip.compress(b"aa\n")[:-8] + b"12345678"],
+    ids=["cut", "not gzip", "wrong checksum"],  # the bytes tell the time, and two workers must agree on the names
 )
 def test_a_broken_compressed_file_is_said_to_be_one(home, content):
     write(home, "logs/outcomes/b/1.jsonl.gz", content)
