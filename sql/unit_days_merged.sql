@@ -2,8 +2,8 @@
 --   later day stay the same.
 -- Parameters: settled (days up to this one become this one)
 -- Grain: as unit_days
--- Columns: endpoint, rollout, epoch, unit_id, assigned_variant, event_date, requests, failures, errors, fallbacks, first_at,
---   last_at
+-- Columns: endpoint, rollout, epoch, unit_id, assigned_variant, event_date, requests, failures, errors, fallbacks, statuses,
+--   first_at, last_at
 SELECT
   d.endpoint AS endpoint,
   d.rollout AS rollout,
@@ -15,6 +15,7 @@ SELECT
   CAST(SUM(d.failures) AS BIGINT) AS failures,
   CAST(SUM(d.errors) AS BIGINT) AS errors,
   CAST(SUM(d.fallbacks) AS BIGINT) AS fallbacks,
+  CAST(SUM(d.statuses) AS BIGINT) AS statuses,
   MIN(d.first_at) AS first_at,
   MAX(d.last_at) AS last_at
 FROM unit_days AS d

@@ -4,14 +4,15 @@
 --   Contradictory units are left out.
 -- Parameters: endpoint, rollout, epochs, cut_off
 -- Grain: unit
--- Columns: unit_id, assigned_variant, requests, errors, fallbacks
+-- Columns: unit_id, assigned_variant, requests, errors, fallbacks, statuses (requests whose status was logged)
 -- uses: unit_totals_at
 SELECT
   t.unit_id AS unit_id,
   MIN(t.assigned_variant) AS assigned_variant,
   CAST(SUM(t.requests) AS BIGINT) AS requests,
   CAST(SUM(t.errors) AS BIGINT) AS errors,
-  CAST(SUM(t.fallbacks) AS BIGINT) AS fallbacks
+  CAST(SUM(t.fallbacks) AS BIGINT) AS fallbacks,
+  CAST(SUM(t.statuses) AS BIGINT) AS statuses
 FROM unit_totals_at AS t
 WHERE t.rollout = $rollout
   AND t.epoch IN $epochs

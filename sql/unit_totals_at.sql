@@ -1,7 +1,8 @@
 -- Purpose: each unit's requests up to the cut-off: whole days from unit_days, the cut-off's own day from its rows.
 -- Parameters: endpoint, cut_off
 -- Grain: one part of a unit's total; add them up
--- Columns: rollout, epoch, unit_id, assigned_variant, requests, failures, errors, fallbacks, first_at, last_at
+-- Columns: rollout, epoch, unit_id, assigned_variant, requests, failures, errors, fallbacks, statuses, first_at,
+--   last_at
 SELECT
   d.rollout AS rollout,
   d.epoch AS epoch,
@@ -11,6 +12,7 @@ SELECT
   d.failures AS failures,
   d.errors AS errors,
   d.fallbacks AS fallbacks,
+  d.statuses AS statuses,
   d.first_at AS first_at,
   d.last_at AS last_at
 FROM unit_days AS d
@@ -26,6 +28,7 @@ SELECT
   CASE WHEN p.status >= 400 OR (p.status IS NOT NULL AND p.prediction IS NULL) THEN 1 ELSE 0 END AS failures,
   CASE WHEN p.status >= 400 OR (p.status IS NOT NULL AND p.prediction IS NULL) OR p.fallback THEN 1 ELSE 0 END AS errors,
   CASE WHEN p.fallback THEN 1 ELSE 0 END AS fallbacks,
+  CASE WHEN p.status IS NULL THEN 0 ELSE 1 END AS statuses,
   p."timestamp" AS first_at,
   p."timestamp" AS last_at
 FROM predictions AS p

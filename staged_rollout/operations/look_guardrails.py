@@ -82,7 +82,8 @@ def _error_rate(window: Window, name: str, rule: Guardrail) -> GuardrailFigures:
 
 
 def _error_moments(row: dict[str, Any] | None) -> tuple[RatioMoments, int]:
-    if row is None:
+    # Requests whose status nobody logged tell no errors: that is not measured, and never a pass.
+    if row is None or not row["statuses"]:
         return RatioMoments(), 0
     moments = RatioMoments(
         n=row["units"],

@@ -197,6 +197,7 @@ class Stay:
             errors=errors,
             errors_squared=errors * errors,
             errors_requests=errors * requests,
+            statuses=requests,
             error_units=errors > 0,
             fallbacks=fallbacks,
         )

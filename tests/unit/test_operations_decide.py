@@ -125,6 +125,7 @@ def lake_with_errors(platform):
             "requests_squared": 80000,
             "errors_requests": errors * 20,
             "error_units": min(errors, 200),
+            "statuses": 4000,
         }
 
     platform.lake.answers["guardrail_errors"] = [row("v2", 20), row("v3", 2000)]

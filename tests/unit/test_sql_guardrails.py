@@ -32,9 +32,10 @@ def test_error_moments_are_over_unit_totals(tables):
         "errors_requests",
         "error_units",
         "fallbacks",
+        "statuses",
     )
 
-    expected = {"v1": (1, 1, 1, 0, 0, 0, 0, 0), "v2": (3, 5, 11, 3, 5, 7, 2, 1)}
+    expected = {"v1": (1, 1, 1, 0, 0, 0, 0, 0, 1), "v2": (3, 5, 11, 3, 5, 7, 2, 1, 5)}
     assert expected == tables.by_variant("guardrail_errors", *columns)
 
 
@@ -43,7 +44,7 @@ def test_unit_requests_is_what_the_moments_are_made_of(tables):
     tables.serve("u1", "v2", status=404)
     tables.serve("u1", "v2", variant="v1", fallback=True)
 
-    expected = {"unit_id": "u1", "assigned_variant": "v2", "requests": 3, "errors": 3, "fallbacks": 1}
+    expected = {"unit_id": "u1", "assigned_variant": "v2", "requests": 3, "errors": 3, "fallbacks": 1, "statuses": 3}
     assert expected == tables.one("unit_requests")
 
 
@@ -158,3 +159,16 @@ def test_freshness_of_endpoint_and_rollout(tables):
 def test_every_table_can_be_asked():
     for table in TABLES:
         assert "CREATE TEMP VIEW" in lake_sql._view(table, [])
+
+
+def test_errors_that_nobody_logged_are_not_measured(tables):
+    """Law: without a status there is no error rate; the guardrail gets empty moments, which prove nothing."""
+    from staged_rollout.operations.look_guardrails import _error_moments
+
+    for unit in ("u1", "u2"):
+        tables.serve(unit, "v2", status=None, prediction=None)
+    row = tables.one("guardrail_errors")
+    moments, units = _error_moments(row)
+
+    assert (2, 2, 0, 0) == (row["units"], row["requests"], row["errors"], row["statuses"])
+    assert (0, 0, 0) == (moments.n, moments.sd, units)
