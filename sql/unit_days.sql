@@ -5,19 +5,20 @@
 --   or one that was logged without a prediction), errors (failures and fallbacks), fallbacks, statuses (requests whose status was logged),
 --   first_at, last_at
 -- kept: merged by unit_days_merged
+-- uses: judged_requests
 SELECT
-  p.endpoint AS endpoint,
-  p.rollout AS rollout,
-  p.epoch AS epoch,
-  p.unit_id AS unit_id,
-  p.assigned_variant AS assigned_variant,
-  p.event_date AS event_date,
+  r.endpoint AS endpoint,
+  r.rollout AS rollout,
+  r.epoch AS epoch,
+  r.unit_id AS unit_id,
+  r.assigned_variant AS assigned_variant,
+  r.event_date AS event_date,
   COUNT(*) AS requests,
-  COUNT(CASE WHEN p.status >= 400 OR (p.status IS NOT NULL AND p.prediction IS NULL) THEN 1 END) AS failures,
-  COUNT(CASE WHEN p.status >= 400 OR (p.status IS NOT NULL AND p.prediction IS NULL) OR p.fallback THEN 1 END) AS errors,
-  COUNT(CASE WHEN p.fallback THEN 1 END) AS fallbacks,
-  COUNT(p.status) AS statuses,
-  MIN(p."timestamp") AS first_at,
-  MAX(p."timestamp") AS last_at
-FROM predictions AS p
-GROUP BY p.endpoint, p.rollout, p.epoch, p.unit_id, p.assigned_variant, p.event_date
+  CAST(SUM(r.failure) AS BIGINT) AS failures,
+  CAST(SUM(r.error) AS BIGINT) AS errors,
+  CAST(SUM(r.fallback) AS BIGINT) AS fallbacks,
+  CAST(SUM(r.judged) AS BIGINT) AS statuses,
+  MIN(r."timestamp") AS first_at,
+  MAX(r."timestamp") AS last_at
+FROM judged_requests AS r
+GROUP BY r.endpoint, r.rollout, r.epoch, r.unit_id, r.assigned_variant, r.event_date

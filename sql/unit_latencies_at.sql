@@ -3,6 +3,7 @@
 -- Parameters: endpoint, cut_off, thresholds (milliseconds)
 -- Grain: one part of a unit's total; add them up
 -- Columns: rollout, epoch, unit_id, assigned_variant, threshold, requests
+-- uses: slow_requests
 SELECT
   d.rollout AS rollout,
   d.epoch AS epoch,
@@ -15,22 +16,13 @@ WHERE d.endpoint = $endpoint
   AND d.event_date < CAST($cut_off AS DATE)
 UNION ALL
 SELECT
-  p.rollout AS rollout,
-  p.epoch AS epoch,
-  p.unit_id AS unit_id,
-  p.assigned_variant AS assigned_variant,
-  g.threshold AS threshold,
+  s.rollout AS rollout,
+  s.epoch AS epoch,
+  s.unit_id AS unit_id,
+  s.assigned_variant AS assigned_variant,
+  s.threshold AS threshold,
   1 AS requests
-FROM predictions AS p
-JOIN (
-  SELECT
-    t.threshold AS threshold,
-    LEAD(t.threshold) OVER (ORDER BY t.threshold) AS next_threshold
-  FROM (SELECT DISTINCT u.threshold AS threshold FROM UNNEST($thresholds) AS u(threshold)) AS t
-) AS g
-  ON CASE WHEN p.status >= 400 THEN 1e308 ELSE p.latency_ms END > g.threshold
-  AND CASE WHEN p.status >= 400 THEN 1e308 ELSE p.latency_ms END <= COALESCE(g.next_threshold, 1e308)
-WHERE p.endpoint = $endpoint
-  AND p.event_date = CAST($cut_off AS DATE)
-  AND p."timestamp" <= $cut_off
-  AND p.unit_id IS NOT NULL
+FROM slow_requests AS s
+WHERE s.endpoint = $endpoint
+  AND s.event_date = CAST($cut_off AS DATE)
+  AND s."timestamp" <= $cut_off

@@ -3,6 +3,7 @@
 -- Grain: one part of a unit's total; add them up
 -- Columns: rollout, epoch, unit_id, assigned_variant, requests, failures, errors, fallbacks, statuses, first_at,
 --   last_at
+-- uses: judged_requests
 SELECT
   d.rollout AS rollout,
   d.epoch AS epoch,
@@ -20,18 +21,18 @@ WHERE d.endpoint = $endpoint
   AND d.event_date < CAST($cut_off AS DATE)
 UNION ALL
 SELECT
-  p.rollout AS rollout,
-  p.epoch AS epoch,
-  p.unit_id AS unit_id,
-  p.assigned_variant AS assigned_variant,
+  r.rollout AS rollout,
+  r.epoch AS epoch,
+  r.unit_id AS unit_id,
+  r.assigned_variant AS assigned_variant,
   1 AS requests,
-  CASE WHEN p.status >= 400 OR (p.status IS NOT NULL AND p.prediction IS NULL) THEN 1 ELSE 0 END AS failures,
-  CASE WHEN p.status >= 400 OR (p.status IS NOT NULL AND p.prediction IS NULL) OR p.fallback THEN 1 ELSE 0 END AS errors,
-  CASE WHEN p.fallback THEN 1 ELSE 0 END AS fallbacks,
-  CASE WHEN p.status IS NULL THEN 0 ELSE 1 END AS statuses,
-  p."timestamp" AS first_at,
-  p."timestamp" AS last_at
-FROM predictions AS p
-WHERE p.endpoint = $endpoint
-  AND p.event_date = CAST($cut_off AS DATE)
-  AND p."timestamp" <= $cut_off
+  r.failure AS failures,
+  r.error AS errors,
+  r.fallback AS fallbacks,
+  r.judged AS statuses,
+  r."timestamp" AS first_at,
+  r."timestamp" AS last_at
+FROM judged_requests AS r
+WHERE r.endpoint = $endpoint
+  AND r.event_date = CAST($cut_off AS DATE)
+  AND r."timestamp" <= $cut_off
