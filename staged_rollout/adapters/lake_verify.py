@@ -36,7 +36,6 @@ def verified(batches: Batches, tables: IcebergTables, damaged_runs: list[str]) -
         _claims(batches),
         _lines(batches),
         *_tables(batches, tables, head),
-        _unsealed(tables, head),
         *_doubled(tables, head),
         _finding("identities are the ones that were sealed", damaged_runs, "all files intact"),
     ]
@@ -120,16 +119,6 @@ def _unlike(file: Any) -> str:
     if size != file.file_size_in_bytes:
         return f"{path.name}: {size:,} bytes, must be {file.file_size_in_bytes:,}"
     return "" if rows == file.record_count else f"{path.name}: {rows:,} rows, must be {file.record_count:,}"
-
-
-def _unsealed(tables: IcebergTables, head: Batch) -> Finding:
-    beyond = [str(table) for table in TABLES if tables.snapshot(table) != head.snapshots.get(table)]
-    return Finding(
-        "tables end where the newest batch does",
-        ok=True,
-        detail=f"batch {head.number}"
-        + (f"; {', '.join(beyond)} go beyond it: a killed run's, taken back by the next one" if beyond else ""),
-    )
 
 
 def _doubled(tables: IcebergTables, head: Batch) -> Iterator[Finding]:

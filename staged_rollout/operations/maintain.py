@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, timedelta
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 
 from staged_rollout.operations.journal import active
 from staged_rollout.ports import Platform
-from staged_rollout.state import State
+from staged_rollout.state import RolloutState, State
 
 RETENTION = timedelta(days=90)
 """How long rows stay; replay needs none, since the ledger keeps each look's evidence."""
@@ -23,10 +24,10 @@ def maintain(platform: Platform) -> list[str]:
     Returns:
         What was done, in words.
     """
-    states = list(active(platform))
+    states = active(platform)
     pinned = {state.planned.batch for state in states if state.planned is not None}
     now, upkeep = platform.clock.now(), platform.lake.upkeep
-    first = _first_day(platform)
+    first = first_day(now, states)
     removed = sum(change.removed for change in upkeep.retain(first, now))
     compacted = upkeep.compact(now)
     before = now - READABLE
@@ -41,8 +42,13 @@ def maintain(platform: Platform) -> list[str]:
     ]
 
 
-def _first_day(platform: Platform) -> date:
-    """The first event day that stays."""
-    begun = [began for state in active(platform) if (began := state.effective_at(State.SHADOW)) is not None]
-    oldest = min([platform.clock.now() - RETENTION, *(began - timedelta(days=1) for began in begun)])
+def first_day(now: datetime, states: Sequence[RolloutState]) -> date:
+    """The first event day that stays: of the retention time, or earlier where a running rollout began before.
+
+    Args:
+        now: The clock's time.
+        states: The rollouts that run.
+    """
+    begun = [began for state in states if (began := state.effective_at(State.SHADOW)) is not None]
+    oldest = min([now - RETENTION, *(began - timedelta(days=1) for began in begun)])
     return oldest.astimezone(UTC).date()

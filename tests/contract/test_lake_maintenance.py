@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -12,6 +14,7 @@ from staged_rollout.adapters.lake_iceberg import IcebergLake
 from staged_rollout.adapters.log_folder import LogFolder
 from staged_rollout.errors import DataError
 from staged_rollout.operations.ingest import ingest
+from staged_rollout.operations.maintain import first_day, maintain
 from staged_rollout.spec.home import Home
 
 DAY = timedelta(days=1)
@@ -178,8 +181,6 @@ def test_a_redelivered_line_of_an_erased_unit_is_still_a_duplicate(home, lake):
 @pytest.mark.parametrize("damage", ["gone", "cut"])
 def test_a_damaged_file_is_found(lake, damage):
     """Law: a file that is missing or shorter than its snapshot says is named."""
-    from pathlib import Path
-
     path = Path(lake.upkeep.files("predictions", lake.head())[0].path)
     if damage == "gone":
         path.unlink()
@@ -204,3 +205,33 @@ def test_books_that_were_changed_are_found(home, lake):
 
     assert ["each file's claims have the lines that its books have"] == [finding.check for finding in wrong]
     assert "logs/predictions/churn/0/0.jsonl: 12 claimed, 11 in the books" == wrong[0].detail
+
+
+class LaterClock(FixedClock):
+    def now(self):
+        return T0 + timedelta(days=91)  # 2 March is 91 days back, 3 March 90
+
+
+def test_maintenance_compacts_retains_expires_and_sweeps(home, lake):
+    """Law: rows of the retention time stay, in one file a day; what nobody needs is gone; the books add up."""
+    platform = SimpleNamespace(lake=lake, clock=LaterClock(), ledger=SimpleNamespace(rollouts=list))
+
+    lines = maintain(platform)
+
+    assert "removed 20 rows of days before 2026-03-03" == lines[0]
+    assert 20 == len(held(lake, "predictions", "request_id"))
+    assert [date(2026, 3, 3)] == [file.day for file in lake.upkeep.files("predictions", lake.head())]
+    # The batch before compaction was sealed a moment ago, and can be read for a week.
+    assert {"event_date=2026-03-03"} == {Path(path).parent.name for path in on_disk(home, "predictions")}
+    assert [] == [finding for finding in lake.upkeep.verify() if not finding.ok]
+    assert "removed 0 rows of days before 2026-03-03" == maintain(platform)[0]
+
+
+def test_a_running_rollout_keeps_its_days():
+    """Law: days from the one before SHADOW on stay, however old; without a rollout, those of the retention time."""
+    now = datetime(2026, 9, 1, tzinfo=UTC)
+    old, registered = (SimpleNamespace(effective_at=lambda _, began=began: began) for began in (T0, None))
+
+    assert date(2026, 6, 3) == first_day(now, [])
+    assert date(2026, 6, 3) == first_day(now, [registered])
+    assert date(2026, 3, 1) == first_day(now, [registered, old])
