@@ -15,6 +15,7 @@ from tasks.advance import (
     take_look,
     validate_days,
 )
+from tasks.look_tables import write_tables
 from tasks.publish import publish
 
 MAX_ROUNDS = 4
@@ -53,6 +54,8 @@ def advance_rollout(rollout: str, environment: str = "local") -> str:
             case _:
                 headline = continue_rollout(finding, environment)
         reconciled = reconcile_endpoint(rollout, environment)
+        if finding.evidence.look is not None:
+            write_tables(rollout, environment)
         if finding.decision.to is not None:
             moved = headline
         elif not reconciled:

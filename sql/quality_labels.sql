@@ -27,7 +27,7 @@ labelled AS (
   FROM served AS s
   JOIN known AS k ON k.request_id = s.request_id
 ),
-units AS (
+served_units AS (
   SELECT COUNT(DISTINCT s.unit_id) AS units
   FROM served AS s
 ),
@@ -36,5 +36,5 @@ counted AS (
   FROM labelled AS l
 )
 SELECT u.units AS units, c.labelled AS labelled
-FROM units AS u
+FROM served_units AS u
 CROSS JOIN counted AS c

@@ -25,6 +25,7 @@ _STRING = re.compile(r"'(?:[^']|'')*'")
 _USES = re.compile(r"^-- uses: ([a-z0-9_, ]+)$", re.MULTILINE)
 _KEPT = re.compile(r"^-- kept: merged by ([a-z0-9_]+)$", re.MULTILINE)
 _USED = re.compile(r"(?P<file>[a-z0-9_]+)(?: as (?P<name>[a-z0-9_]+))?")
+_READ = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]+)")
 _WITH = re.compile(r"\s*WITH\b\s*", re.IGNORECASE)
 
 _ENGINE: dict[str, Any] = {}
@@ -100,7 +101,7 @@ def statement(name: str) -> Statement:
     _collect(name, used)
     body = _preceded(_body(name), {part: _body(file) for part, file in used.items()})
     bare = _STRING.sub("''", _COMMENT.sub("", body))
-    words = set(re.findall(r"[a-z_]+", bare))
+    words = set(_READ.findall(bare))
     return Statement(
         name,
         body,

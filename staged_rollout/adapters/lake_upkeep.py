@@ -188,6 +188,7 @@ class IcebergUpkeep:
             "captures": others(("unit_id", own), ("inference_id", asked)),
             "outcomes": others(("unit_id", own), ("request_id", asked)),
             "quarantine": silent,
+            "units": others(("unit_id", own)),
         }
 
     def _held(self, table: TableName, batch: Batch) -> list[Any]:

@@ -13,7 +13,7 @@ from staged_rollout.adapters.lake_catalog import IcebergTables
 from staged_rollout.errors import DataError
 from staged_rollout.ports.lake import Batch
 from staged_rollout.ports.lake_upkeep import Finding
-from staged_rollout.records.tables import TABLES, TableName
+from staged_rollout.records.tables import FROM_LINES, TABLES, TableName
 
 DOUBLED = {"predictions": "doubled_predictions", "captures": "doubled_captures"}
 """Tables whose rows have an id of their own, and the statement that counts rows that share one."""
@@ -99,7 +99,7 @@ def _tables(batches: Batches, tables: IcebergTables, head: Batch) -> Iterator[Fi
         accepted += book.accepted
         quarantined += book.quarantined + book.late
     kept = {"rows": accepted, "quarantine": quarantined}
-    for name, of in (("rows", [table for table in TABLES if table != "quarantine"]), ("quarantine", ["quarantine"])):
+    for name, of in (("rows", FROM_LINES), ("quarantine", ("quarantine",))):
         held, gone = sum(rows[table] for table in of), sum(removed[table] for table in of)
         detail = f"{kept[name]:,} taken in = {held:,} held + {gone:,} removed by retention and erasure"
         what = "accepted lines" if name == "rows" else "quarantined and late lines"

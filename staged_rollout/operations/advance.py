@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
+from staged_rollout.errors import StagedRolloutError
 from staged_rollout.operations.amend import amend_from_file
 from staged_rollout.operations.decide import act_on, decide_on
 from staged_rollout.operations.ingest import IngestReport
 from staged_rollout.operations.journal import load
 from staged_rollout.operations.look import gather
+from staged_rollout.operations.look_tables import write_look_tables
 from staged_rollout.operations.new_logs import ingest_new
 from staged_rollout.operations.reconcile import Step, reconcile
 from staged_rollout.operations.validate import validate
@@ -46,15 +49,21 @@ def advance(platform: Platform, rollout: str, actor: Actor) -> Advanced:
     amend_from_file(platform, rollout, actor)
     validate(platform, load(platform, rollout), actor)
     moved: Decision | None = None
+    looked = False
     for _ in range(MAX_ROUNDS):
         state, evidence = gather(platform, rollout, actor)
         decision = decide_on(state, evidence)
+        looked = looked or evidence.look is not None
         after = act_on(platform, state, evidence, decision, actor)
         settle(platform, rollout, actor)
         if decision.to is not None:
             moved = decision
         elif load(platform, rollout).seq == after.seq:  # else an earlier tick's unfinished step was done: decide again
             break
+    if looked:
+        # No decision reads them, so nothing about them may fail a tick: the next look goes on from the cursor.
+        with suppress(StagedRolloutError):
+            write_look_tables(platform, rollout)
     state = load(platform, rollout)
     if state.exposed:
         platform.ledger.watched(rollout, platform.clock.now())

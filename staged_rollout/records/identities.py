@@ -12,6 +12,8 @@ IDENTITY_COLUMNS: Mapping[TableName, tuple[str, ...]] = {
     "predictions": ("endpoint", "request_id"),
     "captures": ("endpoint", "variant", "event_id", "inference_id"),
     "outcomes": ("endpoint", "unit_id", "timestamp", "outcome", "request_id", "name"),
+    "units": ("rollout", "unit_id"),
+    "moments": ("rollout", "slot", "assigned_variant"),
 }
 """The columns that a row's identities are made of; rows of other tables have none."""
 
@@ -32,6 +34,10 @@ def row_identities(table: TableName, values: Mapping[str, Any]) -> tuple[bytes, 
         table: Where it lies.
         values: Its columns of `IDENTITY_COLUMNS`.
     """
+    if table == "units":
+        return (identity("unit", values["rollout"], values["unit_id"]),)
+    if table == "moments":
+        return (identity("moment", values["rollout"], str(values["slot"]), values["assigned_variant"]),)
     endpoint = values["endpoint"]
     if table == "predictions":
         return (identity("request", endpoint, values["request_id"]),)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 ColumnType = Literal["text", "integer", "number", "flag", "time", "day", "bytes"]
-TableName = Literal["predictions", "captures", "outcomes", "quarantine"]
+TableName = Literal["predictions", "captures", "outcomes", "quarantine", "units", "moments"]
 
 ARROW_TYPES: dict[ColumnType, str] = {
     "text": "string",
@@ -40,6 +40,17 @@ class Column:
 _SOURCE = (
     Column("source", "text", nullable=False, meaning="log file that the line came from, below the source's root"),
     Column("line", "integer", nullable=False, meaning="line number in that file, from 1"),
+)
+
+_COUNTED = (
+    Column("endpoint", "text", nullable=False, meaning="endpoint that served them"),
+    Column("rollout", "text", nullable=False, meaning="rollout that counted them"),
+    Column("slot", "integer", nullable=False, meaning="the look; of a unit, the first that counted it"),
+    Column("cut_off", "time", nullable=False, meaning="no later row or outcome counts"),
+    Column("event_date", "day", nullable=False, meaning="UTC day of first exposure in LIVE; the partition"),
+    Column("assigned_variant", "text", nullable=False, meaning="variant drawn for the unit"),
+    Column("metric", "text", nullable=False, meaning="success metric of the rollout file"),
+    Column("resolution", "number", nullable=False, meaning="one step of the sums, in the metric's unit"),
 )
 
 TABLES: dict[TableName, tuple[Column, ...]] = {
@@ -108,8 +119,32 @@ TABLES: dict[TableName, tuple[Column, ...]] = {
         Column("at", "time", nullable=False, meaning="when it was ingested, by the clock"),
         Column("event_date", "day", nullable=False, meaning="UTC day of `at`; the partition"),
     ),
+    "units": (
+        *_COUNTED,
+        Column("unit_id", "text", nullable=False, meaning="keyed hash of the unit; once per rollout"),
+        Column("y", "integer", nullable=False, meaning="its total in steps; of a rate or of `correct`, 1 or 0"),
+        Column("d", "integer", nullable=False, meaning="its divisor in steps, of a ratio; else 0"),
+        Column("holds", "integer", nullable=False, meaning="1 where the rate's condition held, or it was right"),
+        Column("capped", "integer", nullable=False, meaning="1 where its total was lowered to the cap"),
+    ),
+    "moments": (
+        *_COUNTED,
+        Column("units", "integer", nullable=False, meaning="units first met on that day"),
+        Column("closed", "integer", nullable=False, meaning="of these, units whose window is over"),
+        Column("n", "integer", nullable=False, meaning="of these, units that count"),
+        Column("holds", "integer", nullable=False, meaning="of these, units with `holds`"),
+        Column("capped", "integer", nullable=False, meaning="of these, units with `capped`"),
+        Column("sy", "text", nullable=False, meaning="sum of y over units that count, in decimal: up to 128 bits"),
+        Column("syy", "text", nullable=False, meaning="sum of y squared"),
+        Column("sd", "text", nullable=False, meaning="sum of d"),
+        Column("sdd", "text", nullable=False, meaning="sum of d squared"),
+        Column("syd", "text", nullable=False, meaning="sum of y times d"),
+    ),
 }
 """Every table of the lake and its columns, in order."""
+
+FROM_LINES: tuple[TableName, ...] = ("predictions", "captures", "outcomes")
+"""Tables whose rows are accepted lines; `units` and `moments` are what looks counted of them."""
 
 
 def arrow_schema(table: TableName) -> Any:

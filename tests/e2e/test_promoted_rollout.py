@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
+from types import SimpleNamespace
 
+import duckdb
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterName
 
 from staged_rollout.operations.ingest import ingest
+from staged_rollout.operations.look_tables import write_look_tables
 from staged_rollout.state import EventType, State
 
 pytestmark = pytest.mark.slow
@@ -36,6 +39,51 @@ def test_the_win_was_a_crossing_of_the_bound(small, rollout):
     crossed = [look["efficacy"] is not None and look["success"]["z"] >= look["efficacy"]["z"] for look in looks]
     assert [*[False] * (len(looks) - 1), True] == crossed
     assert looks[-1]["information"] > 0
+
+
+def test_units_and_moments_are_what_the_looks_counted(small, rollout):
+    """Each look's moments add up to its evidence in the ledger; a unit is told once."""
+    looks = [event.payload["evidence"]["look"] for event in small.events(rollout) if event.type is EventType.LOOK_TAKEN]
+    units, moments = (_table(small, table, rollout) for table in ("units", "moments"))
+    assert len(units) == len({row["unit_id"] for row in units})
+    for look in looks:
+        for role, variant in (("champion", "v1"), ("candidate", "v2")):
+            rows = [row for row in moments if (row["slot"], row["assigned_variant"]) == (look["slot"], variant)]
+            counted = [row for row in units if row["slot"] <= look["slot"] and row["assigned_variant"] == variant]
+            told = look["success"][f"n_{role}"], look["success"][f"x_{role}"]
+            assert told == (sum(row["n"] for row in rows), sum(int(row["sy"]) for row in rows))
+            assert told == (len(counted), sum(row["y"] for row in counted))
+    assert len(looks) > 0
+
+
+def test_looks_that_are_written_again_add_nothing(small, rollout):
+    """A process that was killed after its rows were sealed, and before the cursor moved, is repeated."""
+
+    class Forgetful:
+        def __init__(self, ledger):
+            self.events = ledger.events
+
+        def cursor(self, _):
+            return 0
+
+        def move_cursor(self, *_, **__):
+            return False
+
+    before = _table(small, "units", rollout), _table(small, "moments", rollout)
+    again = write_look_tables(
+        SimpleNamespace(ledger=Forgetful(small.platform.ledger), lake=small.platform.lake, clock=small.platform.clock),
+        rollout,
+    )
+    assert [look.slot for look in small.state(rollout).looks] == [one.slot for one in again]
+    assert [(0, 0, "")] * len(again) == [(one.units, one.moments, one.skipped) for one in again]
+    assert before == (_table(small, "units", rollout), _table(small, "moments", rollout))
+
+
+def _table(small, table, rollout):
+    lake = small.platform.lake
+    files = lake.files(table, lake.head())
+    rows = duckdb.sql(f"SELECT * FROM read_parquet({files})").to_arrow_table().to_pylist()
+    return sorted((row for row in rows if row["rollout"] == rollout), key=repr)
 
 
 def test_registry_and_endpoint_follow(small, promoted, rollout):
