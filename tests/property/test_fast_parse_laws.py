@@ -205,7 +205,11 @@ def _compared(kind, content, piece=1 << 20):
 
 @settings(deadline=None, max_examples=150)
 @given(logs(), st.booleans(), st.sampled_from([1, 500, 2000, 1 << 20]))
-@example(("outcomes", [b'{"timestamp": null, "outcome": null}', b'{"outcome": 0, "timestamp": "x"}']), False, 1)
+@example(
+    log=("outcomes", [b'{"timestamp": null, "outcome": null}', b'{"outcome": 0, "timestamp": "x"}']),
+    ended=False,
+    piece=1,
+)
 def test_any_log_is_read_as_the_strict_parser_reads_it(log, ended, piece):
     """The law: rows, identities, rejects with their reasons, blank lines: all the same, line by line."""
     kind, lines = log
