@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import botocore.session
@@ -45,3 +46,20 @@ def test_what_fits_has_no_violations():
 )
 def test_each_planted_fault_is_found(change: dict[str, Any], word: str):
     assert [text for text in found(FITS | change) if word in text]
+
+
+def test_timestamps_maps_and_bytes_as_boto3_takes_them_fit():
+    """The law: what boto3 itself accepts in a request is no violation, and what it does not is one."""
+    shape = MODEL.operation_model("ListModelPackages").input_shape
+    assert [] == violations(shape, {"CreationTimeAfter": datetime(2026, 1, 1, tzinfo=UTC)}, "request")
+    (found_one,) = violations(shape, {"CreationTimeAfter": "yesterday"}, "request")
+    assert "seconds since the epoch" in found_one
+    update = MODEL.operation_model("UpdateModelPackage").input_shape
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:model-package/churn/1"
+    metadata = {"ModelPackageArn": arn, "CustomerMetadataProperties": {"rollout": "Tür 7"}}
+    assert [] == violations(update, metadata, "request")
+    assert 1 == len(violations(update, metadata | {"CustomerMetadataProperties": {"a": "#"}}, "request"))
+    assert 1 == len(violations(update, metadata | {"CustomerMetadataProperties": ["a"]}, "request"))
+    put = botocore.session.get_session().get_service_model("s3").operation_model("PutObject").input_shape
+    assert [] == violations(put, {"Bucket": "b", "Key": "k", "Body": b"1"}, "request")
+    assert 1 == len(violations(put, {"Bucket": "b", "Key": "k", "Body": 1}, "request"))
