@@ -13,45 +13,56 @@ from staged_rollout.errors import PlatformError
 LOCAL_REGION = "local"
 
 
-def make_client(
-    service: str,
+def client_config(
     *,
-    endpoint_url: str | None = None,
-    region: str | None = None,
     connect_timeout_s: float = 5.0,
     read_timeout_s: float = 30.0,
-    retries: int = 3,
+    retries: int = 4,
     pool: int = 10,
+    user_agent: str | None = None,
+    unsigned: bool = False,
 ) -> Any:
-    """A boto3 client.
+    """How a client behaves. Throttling, 5xx and lost connections are tried again, with backoff and jitter.
+
+    Args:
+        connect_timeout_s: Seconds to wait for a connection.
+        read_timeout_s: Seconds to wait for an answer.
+        retries: Further attempts after the first.
+        pool: Connections kept open.
+        user_agent: What is added to boto3's own, so that CloudTrail tells our calls apart.
+        unsigned: Whether requests carry no signature.
+    """
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    options: dict[str, Any] = {"signature_version": UNSIGNED} if unsigned else {}
+    return Config(
+        connect_timeout=connect_timeout_s,
+        read_timeout=read_timeout_s,
+        retries={"total_max_attempts": retries + 1, "mode": "standard"},
+        max_pool_connections=pool,
+        user_agent_extra=user_agent,
+        **options,
+    )
+
+
+def make_client(service: str, *, endpoint_url: str | None = None, region: str | None = None, **behaviour: Any) -> Any:
+    """A boto3 client outside of any environment: the local endpoint's, or a router's.
 
     Args:
         service: AWS's name of the service (`sagemaker-runtime`).
         endpoint_url: Another address than AWS's. A stand-in on this machine is called unsigned, without an account.
         region: AWS region; None: as the environment says.
-        connect_timeout_s: Seconds to wait for a connection.
-        read_timeout_s: Seconds to wait for an answer.
-        retries: Further attempts after the first.
-        pool: Connections kept open.
+        **behaviour: As of `client_config`.
 
     Raises:
         PlatformError: no region is configured, or the configuration cannot be read.
     """
     import boto3
-    from botocore import UNSIGNED
-    from botocore.config import Config
 
-    options: dict[str, Any] = {}
-    if endpoint_url is not None and is_on_this_machine(endpoint_url):
-        options["signature_version"] = UNSIGNED
-        region = region or LOCAL_REGION
-    config = Config(
-        connect_timeout=connect_timeout_s,
-        read_timeout=read_timeout_s,
-        retries={"total_max_attempts": retries + 1, "mode": "standard"},
-        max_pool_connections=pool,
-        **options,
-    )
+    local = endpoint_url is not None and is_on_this_machine(endpoint_url)
+    region = region or (LOCAL_REGION if local else None)
+    config = client_config(unsigned=local, **behaviour)
     with told_as_ours(f"make a client of {service}"):
         # A session of its own: boto3's default session is not safe to make clients from in several threads.
         return boto3.session.Session().client(service, endpoint_url=endpoint_url, region_name=region, config=config)

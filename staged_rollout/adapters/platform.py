@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from staged_rollout.errors import PlatformError
 from staged_rollout.ports import (
     Assignments,
     Checks,
@@ -30,16 +29,11 @@ def open_platform(environment: EnvironmentSpec, home: Home, *, notifier: Notifie
         environment: Its choices.
         home: Where everything lies.
         notifier: Replaces the log; tasks pass a Prefect notification block.
-
-    Raises:
-        PlatformError: the environment asks for adapters that this version does not have.
     """
     if environment.adapters.uses_aws:
-        raise PlatformError(
-            f"environment {environment.name} asks for AWS adapters, which this version does not have yet",
-            hint="--environment local runs everything on this machine",
-            environment=environment.name,
-        )
+        from staged_rollout.adapters.platform_aws import AwsPlatform
+
+        return AwsPlatform(environment, home, notifier)
     return EmbeddedPlatform(environment, home, notifier)
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from staged_rollout.records.blocks import LineKind
 from staged_rollout.records.field_rules import problems_of
+from staged_rollout.spec.aws import AwsSpec, Place, RoleArn
 from staged_rollout.spec.findings import Finding, spec_error
 from staged_rollout.spec.locations import config_file, configs_dir
 from staged_rollout.spec.model import Instance
@@ -18,6 +19,13 @@ from staged_rollout.spec.values import Duration, FrozenModel
 from staged_rollout.spec.yaml_model import load_model
 
 Choice = Literal["embedded", "aws"]
+Port = Literal["serving", "assignments", "registry", "logs", "lake", "health", "tracker"]
+_PLACES: tuple[tuple[Port, Place], ...] = (
+    ("serving", "capture"),
+    ("logs", "logs"),
+    ("assignments", "assignments"),
+    ("lake", "lake"),
+)
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 PublicKey = Annotated[str, Field(min_length=16, max_length=4096)]
 
@@ -92,8 +100,9 @@ class EnvironmentSpec(FrozenModel):
         ledger: SQLAlchemy URL without a password; None: SQLite in the home folder.
         account: AWS account id.
         region: AWS region.
-        role_arn: The role that is assumed.
+        role_arn: The role that is assumed; null: credentials are used as they are found.
         kms_key: Key that encrypts what is written to AWS.
+        aws: Where adapters on AWS write, and what they read.
         adapters: The choice for each port.
         approvers: Groups that a rollout can ask, each with its members' public keys.
         defaults: Defaults of rollout keys.
@@ -111,14 +120,11 @@ class EnvironmentSpec(FrozenModel):
     ledger: str | None = Field(default=None, description="a SQLAlchemy URL without a password, or null")
     account: str | None = Field(default=None, pattern=r"^[0-9]{12}$", description="12 digits in quotes")
     region: str | None = Field(default=None, pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", description="such as us-east-1")
-    role_arn: str | None = Field(
-        default=None,
-        pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+$",
-        description="arn:aws:iam::ACCOUNT:role/NAME",
-    )
+    role_arn: RoleArn | None = Field(default=None, description="arn:aws:iam::ACCOUNT:role/NAME")
     kms_key: str | None = Field(
         default=None, pattern=r"^(alias/|arn:aws[a-z-]*:kms:)[\w:/-]+$", description="alias/NAME or a key's ARN"
     )
+    aws: AwsSpec = Field(default=AwsSpec(), description="bucket, prefix, queue, model_role and more")
     adapters: Adapters = Field(default=Adapters(), description="embedded or aws for each port")
     approvers: dict[str, tuple[PublicKey, ...]] = Field(
         default_factory=dict, description="groups, each a list of public keys"
@@ -151,7 +157,21 @@ class EnvironmentSpec(FrozenModel):
             raise ValueError("clock == 'simulated' needs local == true: outcomes of real traffic keep real time")
         if self.adapters.uses_aws and (self.account is None or self.region is None):
             raise ValueError("adapters on aws need account and region")
+        missing = [
+            f"aws.bucket or aws.{place}" for port, place in _PLACES if self.on_aws(port) and not self.aws.uri(place)
+        ]
+        if self.on_aws("serving") and self.aws.model_role is None:
+            missing.append("aws.model_role")
+        if self.on_aws("tracker") and self.aws.mlflow is None:
+            missing.append("aws.mlflow")
+        if missing:
+            raise ValueError(f"adapters on aws need {', '.join(missing)}")
         return self
+
+    def on_aws(self, port: Port) -> bool:
+        """Whether an adapter on AWS stands behind a port."""
+        choice: Choice = getattr(self.adapters, port)
+        return choice == "aws"
 
 
 def load_environment(name_or_path: Path | str, configs: Path | None = None) -> EnvironmentSpec:

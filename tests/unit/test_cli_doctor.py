@@ -276,13 +276,6 @@ def test_a_rollout_file_that_does_not_lint_is_a_warning_with_the_command_that_sa
     assert answers["rollout files"]["mend"].endswith(f"lint {configs / 'rollouts' / 'bad.yaml'}")
 
 
-def test_aws_is_refused_by_the_environment_check(ask):
-    code, answers = ask("--environment", "staging")
-
-    assert 9 == code
-    assert "AWS" in answers["environment"]["found"]
-
-
 def test_a_ledger_url_with_a_password_is_not_shown(ask, monkeypatch, capsys):
     for url in (
         "mysql://u:geheim@h/x",

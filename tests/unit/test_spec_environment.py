@@ -11,6 +11,7 @@ from staged_rollout.spec.locations import configs_dir, find_rollout
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 HEAD = "name: e\nlocal: false\n"
+AWS = HEAD + "account: '111122223333'\nregion: us-east-1\n"
 
 
 def write(tmp_path, text):
@@ -31,6 +32,7 @@ def test_the_four_that_come_with_it():
         assert not environment.local
         assert environment.adapters.uses_aws
         assert environment.account == "111122223333"
+        assert environment.aws.uri("lake") == f"s3://staged-rollout-{environment.name}/churn-team/lake"
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,14 @@ DAMAGED = [
     (HEAD + "account: 111122223333\n", 3, "account", "string", "12 digits in quotes"),
     (HEAD + "adapters:\n  serving: azure\n", 4, "adapters.serving", "is not one of them", "'embedded' or 'aws'"),
     (HEAD + "adapters: {serving: aws}\n", 1, "", "need account and region", ""),
+    (AWS + "adapters: {serving: aws}\n", 1, "", "need aws.bucket or aws.capture, aws.model_role", ""),
+    (AWS + "adapters: {lake: aws, tracker: aws}\n", 1, "", "need aws.bucket or aws.lake, aws.mlflow", ""),
+    (AWS + "aws: {bucket: Logs}\n", 5, "aws.bucket", "should match", "a bucket's name"),
+    (AWS + "aws: {prefix: ../up}\n", 5, "aws.prefix", "should match", "a/prefix"),
+    (AWS + "aws: {logs: 's3://b-1/it''s'}\n", 5, "aws.logs", "should match", "s3://BUCKET/PREFIX"),
+    (AWS + "aws: {logs: /etc/passwd}\n", 5, "aws.logs", "should match", "s3://BUCKET/PREFIX"),
+    (AWS + "aws: {buckets: b}\n", 5, "aws.buckets", "did you mean 'bucket'", "bucket, prefix"),
+    (AWS + "role_arn: arn:aws:iam::1:user/me\n", 5, "role_arn", "should match", "arn:aws:iam::ACCOUNT:role/NAME"),
     (HEAD + "ledger: postgresql://u:secret@h/d\n", 3, "ledger", "holds a password", "without a password"),
     (HEAD + "ledger: postgresql:///d?password=x\n", 3, "ledger", "holds a password", "without a password"),
     (HEAD + "ledger: somewhere\n", 3, "ledger", "not a SQLAlchemy URL", "SQLAlchemy URL"),
@@ -140,3 +150,11 @@ def test_a_rollout_is_found_by_its_name():
     assert find_rollout("churn", CONFIGS) == CONFIGS / "rollouts" / "churn.yaml"
     with pytest.raises(NotFoundError, match="churn"):
         find_rollout("chrun", CONFIGS)
+
+
+def test_each_place_on_s3_is_its_own_or_lies_below_the_bucket(tmp_path):
+    """The law: a place that is named stands above bucket and prefix; ports are chosen one by one."""
+    text = AWS + "aws: {bucket: b-1, prefix: a/b, capture: s3://c-1/x}\nadapters: {logs: aws}\n"
+    environment = load_environment(write(tmp_path, text))
+    assert ("s3://b-1/a/b/logs", "s3://c-1/x") == (environment.aws.uri("logs"), environment.aws.uri("capture"))
+    assert (True, False) == (environment.on_aws("logs"), environment.on_aws("serving"))

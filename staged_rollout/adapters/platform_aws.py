@@ -1,0 +1,97 @@
+"""The platform of an environment that asks for AWS: port by port, what it names; everything else is embedded.
+
+Each adapter is imported at its first use, so that a command that needs none of AWS imports none of boto3.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from staged_rollout.adapters.aws_session import AwsSession
+from staged_rollout.adapters.platform import EmbeddedPlatform
+from staged_rollout.errors import PlatformError
+from staged_rollout.ports import Assignments, Health, Lake, LogSource, Registry, Serving, Tracker
+from staged_rollout.spec.aws import Place
+
+
+class AwsPlatform(EmbeddedPlatform):
+    """Implements `ports.Platform`; the environment's `adapters:` choose for each port."""
+
+    @cached_property
+    def aws(self) -> AwsSession:
+        """Makes every client, of the environment's account, region and role."""
+        return AwsSession.of(self.environment)
+
+    @cached_property
+    def serving(self) -> Serving:
+        """boto3 `sagemaker`."""
+        if not self.environment.on_aws("serving"):
+            return super().serving
+        from staged_rollout.adapters.serving_sagemaker import SageMakerServing
+
+        return SageMakerServing(
+            client=self.aws.client("sagemaker"),
+            role_arn=self.environment.aws.model_role,
+            capture_uri=self.uri("capture"),
+            kms_key=self.environment.kms_key,
+        )
+
+    @cached_property
+    def registry(self) -> Registry:
+        """SageMaker's Model Registry."""
+        if not self.environment.on_aws("registry"):
+            return super().registry
+        raise self._missing("registry")
+
+    @cached_property
+    def assignments(self) -> Assignments:
+        """S3."""
+        if not self.environment.on_aws("assignments"):
+            return super().assignments
+        raise self._missing("assignments")
+
+    @cached_property
+    def logs(self) -> LogSource:
+        """S3."""
+        if not self.environment.on_aws("logs"):
+            return super().logs
+        raise self._missing("logs")
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Iceberg on S3, named by Glue."""
+        if not self.environment.on_aws("lake"):
+            return super().lake
+        raise self._missing("lake")
+
+    @cached_property
+    def health(self) -> Health:
+        """CloudWatch."""
+        if not self.environment.on_aws("health"):
+            return super().health
+        raise self._missing("health")
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        """SageMaker-managed MLflow."""
+        if not self.environment.on_aws("tracker"):
+            return super().tracker
+        raise self._missing("tracker")
+
+    def uri(self, place: Place) -> str:
+        """Where something lies, `s3://BUCKET/PREFIX`.
+
+        Raises:
+            PlatformError: the environment names no bucket; an adapter that needs one is refused when the file is read.
+        """
+        uri = self.environment.aws.uri(place)
+        if uri is None:
+            raise PlatformError(f"environment {self.environment.name} names no aws.bucket and no aws.{place}")
+        return uri
+
+    def _missing(self, port: str) -> PlatformError:
+        return PlatformError(
+            f"environment {self.environment.name} asks for {port}: aws, which this version does not have yet",
+            hint=f"{port}: embedded in its adapters",
+            environment=self.environment.name,
+        )
