@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +18,10 @@ from staged_rollout.adapters.migrations import bring_to_head
 from staged_rollout.errors import ConflictError, StaleSequenceError
 from staged_rollout.ports.ledger import Claim
 from staged_rollout.state import GENESIS, Actor, Event, NewEvent
+
+
+CLOCK_SET_BACK = timedelta(minutes=5)
+"""Two guards that end in another order than they began are never so far apart."""
 
 
 def open_ledger(url: str) -> SqlLedger:
@@ -185,9 +189,14 @@ class SqlLedger:
         return self._changes(moved) or (expected == 0 and self._adds(insert(cursors).values(name=name, value=value)))
 
     def watched(self, rollout: str, at: datetime) -> None:
-        """Note that a guard looked at an exposed rollout: one overwritten row, never earlier than the last."""
+        """Note that a guard looked at an exposed rollout: one overwritten row, never earlier than the last.
+
+        But for a row that lies ahead of now by more than `CLOCK_SET_BACK`: the clock was set back since, and to keep
+        that row would hide for as long that nobody watches.
+        """
         moment = utc(at)
-        later = update(watches).where(watches.c.rollout == rollout, watches.c.at < moment).values(at=moment)
+        moved = or_(watches.c.at < moment, watches.c.at > moment + CLOCK_SET_BACK)
+        later = update(watches).where(watches.c.rollout == rollout, moved).values(at=moment)
         if not self._changes(later) and not self._adds(insert(watches).values(rollout=rollout, at=moment)):
             self._changes(later)  # another guard added the row in between, perhaps with an earlier time
 
