@@ -17,7 +17,6 @@ from staged_rollout.assignment import AssignmentDocument
 from staged_rollout.errors import PlatformError, RefusedError, StaleEpochError
 from staged_rollout.ports.serving import PublishedAssignment
 
-
 CLOCK_SET_BACK_S = 5.0
 """Seconds by which a file may be ahead of the clock without meaning anything: file systems have clocks of their own."""
 

@@ -19,7 +19,6 @@ from staged_rollout.errors import ConflictError, StaleSequenceError
 from staged_rollout.ports.ledger import Claim
 from staged_rollout.state import GENESIS, Actor, Event, NewEvent
 
-
 CLOCK_SET_BACK = timedelta(minutes=5)
 """Two guards that end in another order than they began are never so far apart."""
 

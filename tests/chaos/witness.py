@@ -17,7 +17,7 @@ from staged_rollout.state import State
 from tests.chaos.mortal_servers import MortalServers
 from tests.e2e.small_world import SmallWorld, Story
 
-EVERY_S = 0.1
+EVERY_S = 0.5
 
 
 class Witness(threading.Thread):
