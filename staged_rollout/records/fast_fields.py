@@ -11,6 +11,8 @@ from staged_rollout.records.fast_shape import Slot
 from staged_rollout.records.field_rules import MISSING, rule_of
 from staged_rollout.records.line_fields import LineFields
 
+_MICROSECONDS = {"unix": 1_000_000, "unix-ms": 1_000}
+
 
 class FastFields:
     """Reads a record; where the strict parser would refuse every line of the shape, the shape is unreadable.
@@ -103,7 +105,12 @@ class FastFields:
 
     def moment(self, name: str) -> Any:
         """A moment."""
-        return self._record.moment(self._found(name)[0])
+        theirs = self._theirs.get(name)
+        rule = None if theirs is None else rule_of(theirs)
+        if theirs is None or rule is None or not rule.way:
+            return self._record.moment(self._found(name)[0])
+        value = self._find(theirs)
+        return self._record.utc(value) if rule.way == "utc" else self._record.unix(value, _MICROSECONDS[rule.way])
 
     def features(self) -> Any:
         """The features, as the text of a compact JSON object."""

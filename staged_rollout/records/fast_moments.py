@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from staged_rollout.errors import LineRejectedError
 from staged_rollout.records import fields
-from staged_rollout.records.fast_columns import Cells, Column, by_value
+from staged_rollout.records.fast_columns import Cells, Column, bools, by_value, where
 from staged_rollout.records.fast_index import LineIndex, Mask, Positions
 from staged_rollout.records.fast_match import Choice
 
@@ -19,6 +19,9 @@ _HOUR_BYTES = 13  # 2026-02-14T17
 _SECONDS_END = 19  # 2026-02-14T17:25:49
 _ZULU, _COLON, _POINT, _ZERO = 90, 58, 46, 48
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST = (datetime(fields.EARLIEST_YEAR, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds() * 1e6
+_LATEST = 2.0**51  # microseconds: in the year 2041
+_WITHOUT_ZONE = r"^[2-8][0-9]{3}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?$"
 _Whole = npt.NDArray[np.int64]
 
 
@@ -46,6 +49,43 @@ def moment_column(cells: Cells | Choice) -> Column:
             rows = np.flatnonzero(forms == form)
             begins = cells.begins[rows]
             values[rows], proved[rows] = _moments(cells.index, begins, cells.ends[rows], zone, max(decimals, 0))
+    return Column(pa.array(values).cast(pa.timestamp("us", tz="UTC")), proved)
+
+
+def utc_column(texts: Any) -> Column:
+    """As `fields.as_utc` for moments without a zone; those with one, and days alone, are not proved.
+
+    Args:
+        texts: A pyarrow Array of the timestamps' texts.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    plain = bools(pc.match_substring_regex(texts, _WITHOUT_ZONE))
+    try:
+        values = where(plain, texts).cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:  # the 30th of a February: the strict parser finds out which line
+        return Column(pa.nulls(len(texts), pa.timestamp("us", tz="UTC")), np.zeros(len(texts), np.bool_))
+    return Column(values.cast(pa.timestamp("us", tz="UTC")), plain)
+
+
+def unix_column(numbers: Any, scale: int) -> Column:
+    """As `fields.as_unix`: numbers since 1970 as moments.
+
+    The strict parser rounds the exact product to whole microseconds. The product here is wrong by at most an eighth of
+    one below 2^51, so that one within .37 of a whole number is rounded to the same.
+
+    Args:
+        numbers: A pyarrow Array of doubles.
+        scale: Microseconds in one unit.
+    """
+    import pyarrow as pa
+
+    told = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False) * scale
+    with np.errstate(invalid="ignore"):
+        whole = np.rint(told)
+        proved = (whole >= _EARLIEST) & (whole < _LATEST) & (np.abs(told - whole) < 0.37)
+    values = np.where(proved, whole, 0).astype(np.int64)
     return Column(pa.array(values).cast(pa.timestamp("us", tz="UTC")), proved)
 
 

@@ -55,7 +55,7 @@ def _isoformat(moments: Any) -> Any:
 
     whole = moments.cast(pa.timestamp("us")).cast(pa.string())  # 2026-02-14 17:25:49.123456
     whole = pc.binary_replace_slice(whole, 10, 11, "T")
-    decimals = moments.cast(pa.int64()).to_numpy() % 1_000_000 != 0
+    decimals = moments.cast(pa.int64()).fill_null(0).to_numpy() % 1_000_000 != 0  # null: not proved
     texts = whole
     if not decimals.all():
         texts = pc.if_else(pa.array(decimals), whole, pc.utf8_slice_codeunits(whole, 0, 19))

@@ -20,7 +20,7 @@ from staged_rollout.records.fast_columns import (
 from staged_rollout.records.fast_index import LineIndex, Mask
 from staged_rollout.records.fast_json import joined_column, json_column, object_column
 from staged_rollout.records.fast_match import Choice, Slots
-from staged_rollout.records.fast_moments import moment_column
+from staged_rollout.records.fast_moments import moment_column, unix_column, utc_column
 from staged_rollout.records.fast_shape import Shape, Slot, compact_parts, slots_of
 from staged_rollout.records.fast_units import hashed_column
 
@@ -95,6 +95,14 @@ class FastRecord:
     def moment(self, value: Any) -> Any:
         """As `fields.timestamp`; otherwise as `text`."""
         return self._take(moment_column(self.cells(value)))
+
+    def utc(self, value: Any) -> Any:
+        """As `fields.as_utc`; otherwise as `text`."""
+        return self._take(utc_column(self.text(value)))
+
+    def unix(self, value: Any, scale: int) -> Any:
+        """As `fields.as_unix`, of a unit of so many microseconds; otherwise as `text`."""
+        return self._take(unix_column(self.number(value), scale))
 
     def object(self, value: Any) -> Any:
         """An object as compact JSON text; otherwise as `text`."""

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from staged_rollout.records import block_parser, fast_lines
@@ -20,6 +20,9 @@ FIELDS = FieldMap(theirs={"unit_id": "user.id", "latency_ms": "took?", "status":
 CONTEXTS = {
     "predictions": LineContext("predictions", "churn", PSEUDONYM),
     "foreign": LineContext("predictions", "churn", PSEUDONYM, fields=FIELDS),
+    "utc": LineContext("predictions", "churn", PSEUDONYM, fields=FieldMap(theirs={"timestamp": "timestamp:utc"})),
+    "unix": LineContext("predictions", "churn", PSEUDONYM, fields=FieldMap(theirs={"timestamp": "at:unix"})),
+    "unix-ms": LineContext("predictions", "churn", PSEUDONYM, fields=FieldMap(theirs={"timestamp": "at:unix-ms"})),
     "outcomes": LineContext("outcomes", "churn", PSEUDONYM),
     "capture": LineContext("capture", "churn", PSEUDONYM, variant="v2"),
 }
@@ -110,7 +113,39 @@ captures = st.fixed_dictionaries(
         ),
     }
 )
-RECORDS = {"predictions": flat, "foreign": foreign, "outcomes": outcomes, "capture": captures}
+loose = (
+    st.datetimes().map(lambda moment: moment.isoformat(sep=" "))
+    | st.builds(
+        "20{:02d}-0{}-{:02d}{}{:02d}:{:02d}:{:02d}{}{}".format,
+        st.integers(0, 99),
+        st.integers(1, 9),
+        st.integers(1, 31),
+        st.sampled_from([" ", "T", " ", "_"]),
+        st.integers(0, 24),
+        st.integers(0, 60),
+        st.integers(0, 60),
+        st.sampled_from(["", ".5", ".250", ".123456", ".1234567", "."]),
+        st.sampled_from(["", "", "", "Z", "+02:00"]),
+    )
+    | st.dates().map(str)
+    | moments
+)
+seconds = (
+    st.integers(900_000_000, 2_300_000_000)
+    | st.floats(9e8, 2.3e9)
+    | st.builds(lambda whole, part: whole + part / 1e7, st.integers(10**9, 2 * 10**9), st.integers(0, 10**7))
+)
+RECORDS = {
+    "predictions": flat,
+    "foreign": foreign,
+    "outcomes": outcomes,
+    "capture": captures,
+    "utc": st.builds(lambda record, moment: record | {"timestamp": moment}, flat, mostly(loose)),
+    "unix": st.builds(lambda record, moment: record | {"at": moment}, flat, mostly(seconds)),
+    "unix-ms": st.builds(
+        lambda record, moment: record | {"at": moment}, flat, mostly(seconds.map(lambda at: at * 1000))
+    ),
+}
 kinds = st.sampled_from(sorted(RECORDS))
 
 
@@ -170,6 +205,11 @@ def _compared(kind, content, piece=1 << 20):
 
 @settings(deadline=None, max_examples=150)
 @given(logs(), st.booleans(), st.sampled_from([1, 500, 2000, 1 << 20]))
+@example(
+    log=("outcomes", [b'{"timestamp": null, "outcome": null}', b'{"outcome": 0, "timestamp": "x"}']),
+    ended=False,
+    piece=1,
+)
 def test_any_log_is_read_as_the_strict_parser_reads_it(log, ended, piece):
     """The law: rows, identities, rejects with their reasons, blank lines: all the same, line by line."""
     kind, lines = log

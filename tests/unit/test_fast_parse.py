@@ -374,6 +374,17 @@ def test_other_kinds_are_read_strictly(kind):
         (CAPTURE, lines(capture(n) for n in range(300))),
         (CAPTURE, lines(capture(n, "JSON", json.dumps({"prediction": n / 7})) for n in range(300))),
         (LineContext("predictions", "churn", PSEUDONYM, fields=FOREIGN), lines(foreign(n) for n in range(300))),
+        *(
+            (
+                LineContext("predictions", "churn", PSEUDONYM, fields=FieldMap(theirs={"timestamp": f"at:{way}"})),
+                lines(flat(n, at=at(n)) for n in range(300)),
+            )
+            for way, at in {
+                "utc": lambda n: f"2026-03-02 10:{n % 60:02d}:59" + (".125" if n % 2 else ""),
+                "unix": lambda n: 1_772_409_600 + n * 0.37,
+                "unix-ms": lambda n: 1_772_409_600_123 + n,
+            }.items()
+        ),
     ],
 )
 def test_good_lines_take_the_fast_path(monkeypatch, context, content):
