@@ -178,7 +178,7 @@ def serve(platform: Platform, spec: RolloutSpec, version: str) -> str:
         name, version, model.reference, 1.0, instance_type=spec.instance.type, instance_count=spec.instance.count
     )
     target = EndpointTarget(spec.endpoint, (variant,))
-    endpoint = platform.serving.describe(spec.endpoint)
+    endpoint = platform.serving.describe(spec.endpoint, expected=target)
     if endpoint is None or not endpoint.satisfies(target):
         platform.serving.apply(target)
         return "updating"
