@@ -31,6 +31,7 @@ SILENT_AFTER = timedelta(seconds=2.5 * HEARTBEAT_S)
 BLIND_AFTER = timedelta(minutes=30)
 """Of rollout files that do not say; who is restored is decided by the rollout's own `blind_after`."""
 TAG = "staged-rollout"
+SILENT = "staged-rollout: a run fell silent"
 PAGE, RESTORE = "page-someone/page", "restore-champion/restore"
 _FINISHED = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
 _HEARTBEAT = "prefect.flow-run.heartbeat"
@@ -80,7 +81,7 @@ def automations(deployments: Mapping[str, UUID], environment: str, blind_after: 
             ],
         ),
         AutomationCore(
-            name="staged-rollout: a run fell silent",
+            name=SILENT,
             description="Worker and run were killed: without heartbeats the run is marked as crashed, which pages.",
             tags=[TAG],
             trigger=EventTrigger(
@@ -100,6 +101,8 @@ def automations(deployments: Mapping[str, UUID], environment: str, blind_after: 
             tags=[TAG],
             trigger=EventTrigger(
                 expect={"prefect.automation.action.failed"},
+                # A run that completed as it was about to be marked needs nobody: Prefect refuses to mark it.
+                match={"prefect.resource.name": f"!{SILENT}"},
                 posture=Posture.Reactive,
                 threshold=1,
             ),
