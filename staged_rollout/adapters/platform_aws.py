@@ -6,12 +6,16 @@ Each adapter is imported at its first use, so that a command that needs none of 
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from staged_rollout.adapters.aws_session import AwsSession
 from staged_rollout.adapters.platform import EmbeddedPlatform
 from staged_rollout.errors import PlatformError
 from staged_rollout.ports import Assignments, Health, Lake, LogSource, Registry, Serving, Tracker
 from staged_rollout.spec.aws import Place
+
+if TYPE_CHECKING:
+    from staged_rollout.adapters.s3_place import S3Place
 
 
 class AwsPlatform(EmbeddedPlatform):
@@ -27,6 +31,7 @@ class AwsPlatform(EmbeddedPlatform):
         """boto3 `sagemaker`."""
         if not self.environment.on_aws("serving"):
             return super().serving
+        from staged_rollout.adapters.sagemaker_quotas import InstanceQuotas
         from staged_rollout.adapters.serving_sagemaker import SageMakerServing
 
         return SageMakerServing(
@@ -34,6 +39,7 @@ class AwsPlatform(EmbeddedPlatform):
             role_arn=self.environment.aws.model_role,
             capture_uri=self.uri("capture"),
             kms_key=self.environment.kms_key,
+            quotas=InstanceQuotas(self.aws.client),
         )
 
     @cached_property
@@ -48,7 +54,9 @@ class AwsPlatform(EmbeddedPlatform):
         """S3."""
         if not self.environment.on_aws("assignments"):
             return super().assignments
-        raise self._missing("assignments")
+        from staged_rollout.adapters.assignments_s3 import S3Assignments
+
+        return S3Assignments(self.place("assignments"))
 
     @cached_property
     def logs(self) -> LogSource:
@@ -77,6 +85,16 @@ class AwsPlatform(EmbeddedPlatform):
         if not self.environment.on_aws("tracker"):
             return super().tracker
         raise self._missing("tracker")
+
+    def place(self, place: Place) -> S3Place:
+        """Where something lies, with the client and the key that objects there are written with.
+
+        Raises:
+            PlatformError: the environment names no bucket, or AWS does not answer.
+        """
+        from staged_rollout.adapters.s3_place import S3Place
+
+        return S3Place.at(self.aws.client("s3"), self.uri(place), self.environment.kms_key)
 
     def uri(self, place: Place) -> str:
         """Where something lies, `s3://BUCKET/PREFIX`.
