@@ -23,6 +23,7 @@ from staged_rollout.cli import (
     reading,
     report,
     sample_plan,
+    signing,
     statistics,
     work,
 )
@@ -101,6 +102,7 @@ for module in (
     analyze,
     designs,
     sample_plan,
+    signing,
     statistics,
 ):
     module.add_to(app)
