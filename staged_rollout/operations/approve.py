@@ -15,7 +15,7 @@ from staged_rollout.state import Actor, Event, EventType, NewEvent, RolloutState
 
 Signer = Callable[[bytes, tuple[str, ...]], str]
 """Signs a message with one of the public keys that are accepted; the packed signature of `ssh_signature`."""
-FORM = "staged-rollout approval 1"
+FORM = "approval 1 of staged-rollout"
 _ACTS = {EventType.APPROVED: "approve", EventType.REJECTED: "reject"}
 
 
