@@ -26,6 +26,7 @@ from staged_rollout.cli import (
     reading,
     report,
     sample_plan,
+    signing,
     statistics,
     work,
 )
@@ -107,6 +108,7 @@ for module in (
     analyze,
     designs,
     sample_plan,
+    signing,
     statistics,
 ):
     module.add_to(app)
