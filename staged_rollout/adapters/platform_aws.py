@@ -58,10 +58,16 @@ class AwsPlatform(EmbeddedPlatform):
 
     @cached_property
     def logs(self) -> LogSource:
-        """S3."""
+        """S3, and whatever else the environment's `logs:` names."""
         if not self.environment.on_aws("logs"):
             return super().logs
-        raise self._missing("logs")
+        from staged_rollout.adapters.log_paths import JoinedLogs
+        from staged_rollout.adapters.logs_s3 import S3Logs
+
+        memory = self.home.lake / "listed-logs.json"
+        objects = S3Logs(self.place("capture"), self.place("logs"), memory=memory, now=self.clock.now)
+        others = self._other_logs(None)
+        return objects if others is None else JoinedLogs(objects, others)
 
     @cached_property
     def lake(self) -> Lake:
