@@ -27,10 +27,16 @@ class AwsPlatform(EmbeddedPlatform):
         return AwsSession.of(self.environment)
 
     @cached_property
+    def registry_aws(self) -> AwsSession:
+        """The way to the Model Registry, which may lie in another account."""
+        return self.aws if self.environment.aws.registry_role is None else AwsSession.of_registry(self.environment)
+
+    @cached_property
     def serving(self) -> Serving:
         """boto3 `sagemaker`."""
         if not self.environment.on_aws("serving"):
             return super().serving
+        from staged_rollout.adapters.sagemaker_quotas import InstanceQuotas
         from staged_rollout.adapters.serving_sagemaker import SageMakerServing
 
         return SageMakerServing(
@@ -38,6 +44,7 @@ class AwsPlatform(EmbeddedPlatform):
             role_arn=self.environment.aws.model_role,
             capture_uri=self.uri("capture"),
             kms_key=self.environment.kms_key,
+            quotas=InstanceQuotas(self.aws.client),
         )
 
     @cached_property
@@ -45,7 +52,9 @@ class AwsPlatform(EmbeddedPlatform):
         """SageMaker's Model Registry."""
         if not self.environment.on_aws("registry"):
             return super().registry
-        raise self._missing("registry")
+        from staged_rollout.adapters.registry_sagemaker import SageMakerRegistry
+
+        return SageMakerRegistry(self.registry_aws.client("sagemaker"), self.environment.name)
 
     @cached_property
     def assignments(self) -> Assignments:
