@@ -11,7 +11,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 unexport PREFECT_API_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-seeds screenshots test check bench format lock deploy clean
+.PHONY: help setup demo demo-seeds screenshots test aws-faults check bench format lock deploy clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ screenshots: $(STAMP) ## Make docs/screenshots again, from the demo's home, with
 
 test: $(STAMP) ## Run every test
 	@$(BIN)/python -m pytest -q -p no:cacheprovider -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+
+aws-faults: $(STAMP) ## Hit every call of the AWS adapters with every fault; make test draws some (AWS_FAULTS_SEED=7)
+	@AWS_FAULTS=all $(BIN)/python -m pytest -q -p no:cacheprovider tests/contract/test_serving_aws.py $(ARGS)
 
 check: $(STAMP) ## Format, lint, types, layers
 	@$(BIN)/ruff format --check .

@@ -31,6 +31,7 @@ class AwsPlatform(EmbeddedPlatform):
         """boto3 `sagemaker`."""
         if not self.environment.on_aws("serving"):
             return super().serving
+        from staged_rollout.adapters.sagemaker_quotas import InstanceQuotas
         from staged_rollout.adapters.serving_sagemaker import SageMakerServing
 
         return SageMakerServing(
@@ -38,6 +39,7 @@ class AwsPlatform(EmbeddedPlatform):
             role_arn=self.environment.aws.model_role,
             capture_uri=self.uri("capture"),
             kms_key=self.environment.kms_key,
+            quotas=InstanceQuotas(self.aws.client),
         )
 
     @cached_property

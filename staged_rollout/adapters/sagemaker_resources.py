@@ -1,20 +1,13 @@
-"""Models and endpoint configs of one endpoint: named after what they hold, so that making one twice makes it once.
-
-`sr-ENDPOINT-HASH8-CONTENT12`: readable, at most 63 characters, and the hash of the endpoint's name keeps `churn` and
-`churn-prod` apart where one is the beginning of the other.
-"""
+"""Makes, finds, tags and deletes SageMaker's resources."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from staged_rollout.adapters.aws_client import told_as_ours
-from staged_rollout.adapters.resource_names import digest_of, slug
+from staged_rollout.adapters.sagemaker_recipes import Recipe, prefix
 from staged_rollout.errors import PlatformError
-from staged_rollout.ports.serving import EndpointTarget, VariantTarget
 
 TAG_KEY = "staged-rollout"
 TAG_VALUE = "managed"
@@ -22,48 +15,28 @@ TAGS = [{"Key": TAG_KEY, "Value": TAG_VALUE}]
 
 _MISSING = "could not find"
 _TAKEN = "already existing"
-
-
-@dataclass(frozen=True)
-class CapturePlace:
-    """Where Data Capture is written, and with which key."""
-
-    uri: str
-    kms_key: str | None = None
+_PAGE = {"PageSize": 100}
 
 
 class SageMakerResources:
-    """Makes, finds and deletes models and endpoint configs.
+    """Models and endpoint configs, and the tags of everything.
 
     Args:
         client: A boto3 `sagemaker` client.
-        role_arn: The role that models run with; None for the local endpoint.
-        capture: Where calls are captured.
     """
 
-    def __init__(self, client: Any, role_arn: str | None, capture: CapturePlace) -> None:
+    def __init__(self, client: Any) -> None:
         self._client = client
-        self._role_arn = role_arn
-        self._capture = capture
 
-    def ensure_config(self, target: EndpointTarget) -> str:
-        """Make the target's models and config, if they are not there yet.
-
-        Returns:
-            The config's name.
+    def ensure_config(self, recipe: Recipe) -> None:
+        """Make a recipe's models and config, as far as they are not there yet.
 
         Raises:
             PlatformError: SageMaker refused.
         """
-        production = [self._variant(target.endpoint, variant) for variant in target.production]
-        recipe: dict[str, Any] = {"ProductionVariants": production, "DataCaptureConfig": self._capture_config()}
-        if target.shadow is not None:
-            recipe["ShadowProductionVariants"] = [self._variant(target.endpoint, target.shadow)]
-        if self._capture.kms_key is not None:
-            recipe["KmsKeyId"] = self._capture.kms_key
-        name = prefix(target.endpoint) + digest_of(json.dumps(recipe, sort_keys=True), 12)
-        self._create("create_endpoint_config", EndpointConfigName=name, Tags=TAGS, **recipe)
-        return name
+        for name, members in recipe.models.items():
+            self._create("create_model", ModelName=name, Tags=TAGS, **members)
+        self._create("create_endpoint_config", EndpointConfigName=recipe.name, Tags=TAGS, **recipe.members)
 
     def describe_config(self, name: str) -> dict[str, Any] | None:
         """DescribeEndpointConfig, or None when there is none."""
@@ -85,6 +58,15 @@ class SageMakerResources:
                 return None
             raise
 
+    def tag(self, arn: str, tags: dict[str, str]) -> None:
+        """Add tags, or change those that are there.
+
+        Raises:
+            PlatformError: SageMaker refused.
+        """
+        with told_as_ours(f"tag {arn}"):
+            self._client.add_tags(ResourceArn=arn, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
+
     def delete_unused(self, endpoint: str, in_use: str | None) -> int:
         """Delete the endpoint's configs and models, but for one config and its models.
 
@@ -95,58 +77,30 @@ class SageMakerResources:
         Returns:
             How many were deleted.
         """
-        kept_models: set[str] = set()
-        if in_use is not None:
+        configs = [
+            pair for pair in self._ours("list_endpoint_configs", "EndpointConfig", endpoint) if pair[0] != in_use
+        ]
+        models = list(self._ours("list_models", "Model", endpoint))
+        if models and in_use is not None:
             config = self.describe_config(in_use) or {}
             variants = (*config.get("ProductionVariants", ()), *config.get("ShadowProductionVariants", ()))
-            kept_models = {variant["ModelName"] for variant in variants}
+            kept = {variant["ModelName"] for variant in variants}
+            models = [pair for pair in models if pair[0] not in kept]
         deleted = 0
-        for name, arn in self._ours("list_endpoint_configs", "EndpointConfigs", "EndpointConfig", endpoint):
-            if name != in_use and self.is_managed(arn):
+        for name, arn in configs:
+            if self.is_managed(arn):
                 deleted += self._delete("delete_endpoint_config", EndpointConfigName=name)
-        for name, arn in self._ours("list_models", "Models", "Model", endpoint):
-            if name not in kept_models and self.is_managed(arn):
+        for name, arn in models:
+            if self.is_managed(arn):
                 deleted += self._delete("delete_model", ModelName=name)
         return deleted
-
-    def _variant(self, endpoint: str, variant: VariantTarget) -> dict[str, Any]:
-        return {
-            "VariantName": variant.name,
-            "ModelName": self._ensure_model(endpoint, variant),
-            "InstanceType": variant.instance_type,
-            "InitialInstanceCount": variant.instance_count,
-            "InitialVariantWeight": variant.weight,
-        }
-
-    def _ensure_model(self, endpoint: str, variant: VariantTarget) -> str:
-        recipe: dict[str, Any] = {"PrimaryContainer": {"ModelPackageName": variant.reference}}
-        if self._role_arn is not None:
-            recipe["ExecutionRoleArn"] = self._role_arn
-        name = prefix(endpoint) + digest_of(json.dumps(recipe, sort_keys=True), 12)
-        self._create("create_model", ModelName=name, Tags=TAGS, **recipe)
-        return name
-
-    def _capture_config(self) -> dict[str, Any]:
-        config: dict[str, Any] = {
-            "EnableCapture": True,
-            "InitialSamplingPercentage": 100,
-            "DestinationS3Uri": self._capture.uri,
-            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
-            "CaptureContentTypeHeader": {
-                "JsonContentTypes": ["application/json"],
-                "CsvContentTypes": ["text/csv"],
-            },
-        }
-        if self._capture.kms_key is not None:
-            config["KmsKeyId"] = self._capture.kms_key
-        return config
 
     def _create(self, operation: str, **parameters: Any) -> None:
         try:
             with told_as_ours(operation):
                 getattr(self._client, operation)(**parameters)
         except PlatformError as error:
-            if _TAKEN not in str(error).lower():  # the name is the content's hash: what is there already is the same
+            if not is_taken(error):  # the name is the content's hash: what is there already is the same
                 raise
 
     def _delete(self, operation: str, **parameters: Any) -> int:
@@ -169,19 +123,19 @@ class SageMakerResources:
                 return None
             raise
 
-    def _ours(self, operation: str, rows: str, member: str, endpoint: str) -> Iterator[tuple[str, str]]:
+    def _ours(self, operation: str, kind: str, endpoint: str) -> Iterator[tuple[str, str]]:
         start = prefix(endpoint)
         with told_as_ours(operation):
-            pages = self._client.get_paginator(operation).paginate(NameContains=start)
-            found = [(row[f"{member}Name"], row[f"{member}Arn"]) for page in pages for row in page[rows]]
+            pages = self._client.get_paginator(operation).paginate(NameContains=start, PaginationConfig=_PAGE)
+            found = [(row[f"{kind}Name"], row[f"{kind}Arn"]) for page in pages for row in page[f"{kind}s"]]
         yield from (pair for pair in found if pair[0].startswith(start))
-
-
-def prefix(endpoint: str) -> str:
-    """How the names of an endpoint's models and configs begin, at most 41 characters."""
-    return f"sr-{slug(endpoint, 28)}-{digest_of(endpoint, 8)}-"
 
 
 def is_missing(error: PlatformError) -> bool:
     """Whether SageMaker said that the resource does not exist."""
     return error.facts.get("code") == "ValidationException" and _MISSING in str(error).lower()
+
+
+def is_taken(error: PlatformError) -> bool:
+    """Whether SageMaker said that the name is taken."""
+    return _TAKEN in str(error).lower()

@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from staged_rollout.cli import (
     acts,
+    adopt,
     analyze,
     designs,
     doctor,
@@ -93,6 +94,7 @@ for module in (
     report,
     doctor,
     acts,
+    adopt,
     files,
     work,
     ingest,

@@ -195,7 +195,8 @@ def _health(window: Window, now: datetime) -> HealthFigures:
 
 def _platform(window: Window) -> PlatformFigures:
     platform, state = window.platform, window.state
-    endpoint = platform.serving.describe(state.spec.endpoint)
+    target = endpoint_target(state)
+    endpoint = platform.serving.describe(state.spec.endpoint, expected=target)
     current = platform.assignments.read(state.spec.endpoint)
     claim = platform.ledger.claim_of(state.spec.endpoint)
     claimable = claim is None or claim.rollout == state.rollout
@@ -204,7 +205,7 @@ def _platform(window: Window) -> PlatformFigures:
     return PlatformFigures(
         routing_as_desired=current is not None
         and current.document.same_content(assignment_target(platform, state, current)),
-        endpoint_as_desired=endpoint is not None and endpoint.satisfies(endpoint_target(state)),
+        endpoint_as_desired=endpoint is not None and endpoint.satisfies(target),
         status=str(endpoint.status) if endpoint else "absent",
         claimable=claimable,
     )

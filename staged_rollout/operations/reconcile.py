@@ -58,17 +58,18 @@ class Step:
 
 
 def endpoint_target(state: RolloutState) -> EndpointTarget:
-    """The endpoint that a state wants. Champion and candidate have equal capacity until PROMOTED."""
-    instance = state.spec.instance
+    """The endpoint that a state wants. The champion keeps its capacity; a candidate has the rollout file's."""
+    instance, champion = state.spec.instance, state.champion
 
     def variant(wanted: DesiredVariant) -> VariantTarget:
+        kept = champion if wanted.name == champion.variant else None
         return VariantTarget(
             name=wanted.name,
             version=wanted.version,
             reference=wanted.reference,
             weight=wanted.weight,
-            instance_type=instance.type,
-            instance_count=instance.count,
+            instance_type=(kept and kept.instance_type) or instance.type,
+            instance_count=(kept and kept.instance_count) or instance.count,
         )
 
     target = desired(state).endpoint
@@ -126,8 +127,8 @@ def _step(platform: Platform, state: RolloutState, actor: Actor, lease: Lease) -
     current = platform.assignments.read(state.spec.endpoint)
     wanted = assignment_target(platform, state, current)
     routed = current is not None and current.document.same_content(wanted)
-    endpoint = platform.serving.describe(state.spec.endpoint)
     target = endpoint_target(state)
+    endpoint = platform.serving.describe(state.spec.endpoint, expected=target)
     served = endpoint is not None and endpoint.satisfies(target)
 
     if not routed and (served or _routers_first(current, wanted)):
@@ -151,6 +152,8 @@ def _step(platform: Platform, state: RolloutState, actor: Actor, lease: Lease) -
         if intent.effect == "endpoint"
     ]
     if results:
+        lease.confirm(state)
+        platform.serving.apply(target)  # unchanged: it deletes what the change has left behind
         write(platform, state, results, actor)
         return Step(done=False, wait_s=0.0, did="recorded the endpoint")
     if state.terminal:
@@ -217,9 +220,11 @@ def _change_endpoint(
     if endpoint is not None and endpoint.status.in_flight:
         return Step(done=False, wait_s=wait, did=f"endpoint is {status}")
     key = "endpoint:" + digest(_as_json(target))[:16]
-    if state.attempts.get(key, 0) >= MAX_ATTEMPTS and state.state is not State.ROLLING_BACK and not state.terminal:
+    attempts = state.attempts.get(key, 0)
+    broken = endpoint is not None and endpoint.status.broken
+    if (attempts >= MAX_ATTEMPTS or broken) and state.state is not State.ROLLING_BACK and not state.terminal:
         failure = endpoint.failure if endpoint and endpoint.failure else "no reason given"
-        reason = f"endpoint {status} after {MAX_ATTEMPTS} attempts at {key}: {failure}"
+        reason = f"endpoint {status} after {attempts} attempts at {key}: {failure}"
         write(platform, state, [entering(State.ROLLING_BACK, reason, ending=State.ROLLED_BACK)], actor)
         return Step(done=False, wait_s=0.0, did=f"rolling back: {reason}")
     after = write(platform, state, [intended("endpoint", key, _as_json(target))], actor)

@@ -30,6 +30,11 @@ class EndpointStatus(StrEnum):
         """Whether a change is under way, so that another one would be refused."""
         return self in _IN_FLIGHT
 
+    @property
+    def broken(self) -> bool:
+        """Whether only an operator can mend the endpoint."""
+        return self in _BROKEN
+
 
 _IN_FLIGHT = frozenset(
     {
@@ -40,6 +45,7 @@ _IN_FLIGHT = frozenset(
         EndpointStatus.DELETING,
     }
 )
+_BROKEN = frozenset({EndpointStatus.OUT_OF_SERVICE, EndpointStatus.FAILED, EndpointStatus.UPDATE_ROLLBACK_FAILED})
 
 
 @dataclass(frozen=True)
@@ -153,8 +159,13 @@ class Applied(StrEnum):
 class Serving(Protocol):
     """Endpoints. Idempotent; refuses while updating; sends all weights; leaves nothing behind on teardown."""
 
-    def describe(self, endpoint: str) -> ObservedEndpoint | None:
-        """The endpoint as it is, or None when there is none."""
+    def describe(self, endpoint: str, *, expected: EndpointTarget | None = None) -> ObservedEndpoint | None:
+        """The endpoint as it is, or None when there is none.
+
+        Args:
+            endpoint: Its name.
+            expected: What it probably serves: an adapter may save calls by it, and never trusts it.
+        """
         ...
 
     def apply(self, target: EndpointTarget) -> Applied:
@@ -163,6 +174,14 @@ class Serving(Protocol):
         Raises:
             EndpointNotOursError: an endpoint of this name exists and is not managed by us.
             PlatformError: the service refused, with its reason.
+        """
+        ...
+
+    def adopt(self, endpoint: str, note: str) -> ObservedEndpoint:
+        """Mark an endpoint that somebody else made as ours, with who did it and why; nothing else is changed.
+
+        Raises:
+            NotFoundError: there is no such endpoint.
         """
         ...
 

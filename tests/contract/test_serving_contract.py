@@ -1,4 +1,4 @@
-"""The contract of `ports.serving.Serving`, kept by each adapter over real HTTP."""
+"""The contract of `ports.serving.Serving`, kept over real HTTP by the local endpoint and by SageMaker on moto."""
 
 from __future__ import annotations
 
@@ -9,20 +9,41 @@ from typing import Any
 
 import pytest
 
+from staged_rollout.adapters.aws_session import AwsSession
 from staged_rollout.adapters.serving_sagemaker import SageMakerServing
-from staged_rollout.errors import EndpointNotOursError, PlatformError, RefusedError
-from staged_rollout.ports.serving import Applied, EndpointStatus, EndpointTarget, Serving
+from staged_rollout.errors import EndpointNotOursError, NotFoundError, PlatformError, RefusedError
+from staged_rollout.ports.serving import Applied, EndpointStatus, EndpointTarget, VariantTarget
+from tests.aws_server import ACCOUNT, REGION, ROLE, Aws
 from tests.local_platform import LocalPlatform, variant
 
-pytest_plugins = ("tests.local_fixtures",)
+pytest_plugins = ("tests.local_fixtures", "tests.aws_fixtures")
 
 
 @dataclass(frozen=True)
 class Served:
-    """An adapter, and what only its own service can tell."""
+    """An adapter, and what only its own service can tell.
 
-    serving: Serving
+    Attributes:
+        serving: The adapter.
+        control: A client of the service.
+        packages: What versions 1, 2 and 4 are referred to by; 5 cannot be served, 99 does not exist.
+        role: What models run with.
+        broken: Why 5 cannot be served.
+    """
+
+    serving: SageMakerServing
     control: Any
+    packages: str
+    role: str | None
+    broken: str
+
+    def variant(self, version: int, weight: float, **more: Any) -> VariantTarget:
+        """A variant named after its version."""
+        return replace(variant(version, weight, **more), reference=f"{self.packages}/{version}")
+
+    def again(self, client: Any) -> SageMakerServing:
+        """The adapter on another client."""
+        return SageMakerServing(client=client, role_arn=self.role)
 
     def settle(self, target: EndpointTarget) -> list[Applied]:
         answers: list[Applied] = []
@@ -42,11 +63,19 @@ class Served:
         return {row["ModelName"] for page in rows for row in page["Models"]}
 
 
-@pytest.fixture(params=["sagemaker on the local endpoint"])
-def served(request: pytest.FixtureRequest, platform: LocalPlatform) -> Served:
+@pytest.fixture(params=["local endpoint", "SageMaker"])
+def served(request: pytest.FixtureRequest) -> Served:
     # The adapter runs on a validated client: every request that it sends is one that AWS would take.
-    control = platform.client("sagemaker")
-    return Served(SageMakerServing(client=control), control)
+    if request.param == "local endpoint":
+        platform: LocalPlatform = request.getfixturevalue("platform")
+        control = platform.client("sagemaker")
+        return Served(SageMakerServing(client=control), control, "churn", None, "not the one that was registered")
+    aws: Aws = request.getfixturevalue("aws")
+    aws.settings(update_seconds=0.3)
+    for version in range(1, 6):
+        arn = aws.package("churn", image="serving:unhealthy" if version == 5 else "serving:1")
+    serving = SageMakerServing(client=AwsSession(account=ACCOUNT, region=REGION).client("sagemaker"), role_arn=ROLE)
+    return Served(serving, aws.client("sagemaker"), arn.rpartition("/")[0], ROLE, "did not pass the ping health check")
 
 
 @pytest.fixture
@@ -60,7 +89,7 @@ def endpoint(served: Served, fresh_endpoint: str) -> Iterator[str]:
 
 def test_an_endpoint_goes_from_nothing_to_in_service_by_idempotent_steps(served: Served, endpoint: str):
     """Applying the same target again and again starts one change and then changes nothing."""
-    target = EndpointTarget(endpoint, (variant(1, 1.0),))
+    target = EndpointTarget(endpoint, (served.variant(1, 1.0),))
     assert served.serving.describe(endpoint) is None
     answers = served.settle(target)
     assert answers[0] is Applied.STARTED
@@ -68,13 +97,13 @@ def test_an_endpoint_goes_from_nothing_to_in_service_by_idempotent_steps(served:
     observed = served.serving.describe(endpoint)
     assert observed is not None
     assert observed.satisfies(target)
-    assert [(one.name, one.reference) for one in observed.production] == [("v1", "churn/1")]
+    assert [(one.name, one.reference) for one in observed.production] == [("v1", f"{served.packages}/1")]
     assert served.serving.apply(target) is Applied.UNCHANGED
 
 
 def test_shadow_then_live_then_weights_then_alone(served: Served, endpoint: str):
     """Structure changes make a new config, weights alone do not; what is no longer used is deleted."""
-    shadow = EndpointTarget(endpoint, (variant(1, 1.0),), variant(2, 0.5))
+    shadow = EndpointTarget(endpoint, (served.variant(1, 1.0),), served.variant(2, 0.5))
     served.settle(shadow)
     observed = served.serving.describe(endpoint)
     assert observed is not None
@@ -83,7 +112,7 @@ def test_shadow_then_live_then_weights_then_alone(served: Served, endpoint: str)
     assert observed.shadow.weight == 0.5
     shadow_config = observed.config
 
-    live = EndpointTarget(endpoint, (variant(1, 1.0), variant(2, 0.0)))
+    live = EndpointTarget(endpoint, (served.variant(1, 1.0), served.variant(2, 0.0)))
     served.settle(live)
     observed = served.serving.describe(endpoint)
     assert observed is not None
@@ -93,14 +122,14 @@ def test_shadow_then_live_then_weights_then_alone(served: Served, endpoint: str)
     assert live_config in served.configs()
 
     # 0.05 is not a float32: comparing shares exactly would never be satisfied.
-    weighed = EndpointTarget(endpoint, (variant(1, 0.95), variant(2, 0.05)))
+    weighed = EndpointTarget(endpoint, (served.variant(1, 0.95), served.variant(2, 0.05)))
     assert served.settle(weighed)[0] is Applied.STARTED
     observed = served.serving.describe(endpoint)
     assert observed is not None
     assert observed.satisfies(weighed)
     assert observed.config == live_config
 
-    alone = EndpointTarget(endpoint, (variant(2, 1.0),))
+    alone = EndpointTarget(endpoint, (served.variant(2, 1.0),))
     served.settle(alone)
     observed = served.serving.describe(endpoint)
     assert observed is not None
@@ -110,8 +139,8 @@ def test_shadow_then_live_then_weights_then_alone(served: Served, endpoint: str)
 
 
 def test_a_shadows_share_is_followed_too(served: Served, endpoint: str):
-    served.settle(EndpointTarget(endpoint, (variant(1, 1.0),), variant(2, 1.0)))
-    answers = served.settle(EndpointTarget(endpoint, (variant(1, 1.0),), variant(2, 0.25)))
+    served.settle(EndpointTarget(endpoint, (served.variant(1, 1.0),), served.variant(2, 1.0)))
+    answers = served.settle(EndpointTarget(endpoint, (served.variant(1, 1.0),), served.variant(2, 0.25)))
     assert answers[0] is Applied.STARTED
     observed = served.serving.describe(endpoint)
     assert observed is not None
@@ -120,10 +149,10 @@ def test_a_shadows_share_is_followed_too(served: Served, endpoint: str):
 
 
 def test_nothing_is_sent_while_the_endpoint_updates(served: Served, endpoint: str):
-    served.settle(EndpointTarget(endpoint, (variant(1, 1.0),)))
-    assert served.serving.apply(EndpointTarget(endpoint, (variant(2, 1.0),))) is Applied.STARTED
+    served.settle(EndpointTarget(endpoint, (served.variant(1, 1.0),)))
+    assert served.serving.apply(EndpointTarget(endpoint, (served.variant(2, 1.0),))) is Applied.STARTED
     configs = served.configs()
-    other = EndpointTarget(endpoint, (variant(1, 0.5), variant(2, 0.5)))
+    other = EndpointTarget(endpoint, (served.variant(1, 0.5), served.variant(2, 0.5)))
     assert served.serving.apply(other) is Applied.BUSY
     assert served.configs() == configs
     observed = served.serving.describe(endpoint)
@@ -134,31 +163,31 @@ def test_nothing_is_sent_while_the_endpoint_updates(served: Served, endpoint: st
 
 
 def test_a_failed_update_leaves_the_old_fleet_in_service_and_says_why(served: Served, endpoint: str):
-    good = EndpointTarget(endpoint, (variant(1, 1.0),))
+    good = EndpointTarget(endpoint, (served.variant(1, 1.0),))
     served.settle(good)
-    assert served.serving.apply(EndpointTarget(endpoint, (variant(5, 1.0),))) is Applied.STARTED
+    assert served.serving.apply(EndpointTarget(endpoint, (served.variant(5, 1.0),))) is Applied.STARTED
     end = time.monotonic() + 20
-    while (observed := served.serving.describe(endpoint)) is None or observed.status is EndpointStatus.UPDATING:
+    while (observed := served.serving.describe(endpoint)) is None or observed.status.in_flight:
         assert time.monotonic() < end
         time.sleep(0.05)
     assert observed.satisfies(good)
-    assert "not the one that was registered" in observed.failure
+    assert served.broken in observed.failure
 
 
 def test_an_endpoint_that_could_not_be_created_is_reported_and_can_be_torn_down(served: Served, endpoint: str):
-    broken = EndpointTarget(endpoint, (variant(5, 1.0),))
+    broken = EndpointTarget(endpoint, (served.variant(5, 1.0),))
     assert served.serving.apply(broken) is Applied.STARTED
     end = time.monotonic() + 20
     while served.serving.describe(endpoint).status is EndpointStatus.CREATING:
         assert time.monotonic() < end
         time.sleep(0.05)
-    with pytest.raises(PlatformError, match=r"is Failed: .*not the one that was registered"):
+    with pytest.raises(PlatformError, match=f"is Failed: .*{served.broken}"):
         served.serving.apply(broken)
 
 
 def test_teardown_leaves_nothing_behind_and_may_be_repeated(served: Served, endpoint: str):
     models, configs = served.models(), served.configs()
-    served.settle(EndpointTarget(endpoint, (variant(1, 1.0),), variant(2, 1.0)))
+    served.settle(EndpointTarget(endpoint, (served.variant(1, 1.0),), served.variant(2, 1.0)))
     assert served.models() > models
     end = time.monotonic() + 20
     while not served.serving.teardown(endpoint):
@@ -172,14 +201,15 @@ def test_teardown_leaves_nothing_behind_and_may_be_repeated(served: Served, endp
 def test_an_endpoint_of_somebody_else_is_never_touched(served: Served, fresh_endpoint: str):
     control = served.control
     instance = {"InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1, "InitialVariantWeight": 1.0}
-    control.create_model(ModelName="theirs", PrimaryContainer={"ModelPackageName": "churn/1"})
+    role = {"ExecutionRoleArn": served.role} if served.role else {}
+    control.create_model(ModelName="theirs", PrimaryContainer={"ModelPackageName": f"{served.packages}/1"}, **role)
     control.create_endpoint_config(
         EndpointConfigName="theirs",
         ProductionVariants=[{"VariantName": "AllTraffic", "ModelName": "theirs", **instance}],
     )
     control.create_endpoint(EndpointName=fresh_endpoint, EndpointConfigName="theirs")
     with pytest.raises(EndpointNotOursError, match="without the tag staged-rollout=managed"):
-        served.serving.apply(EndpointTarget(fresh_endpoint, (variant(1, 1.0),)))
+        served.serving.apply(EndpointTarget(fresh_endpoint, (served.variant(1, 1.0),)))
     with pytest.raises(EndpointNotOursError):
         served.serving.teardown(fresh_endpoint)
     observed = served.serving.describe(fresh_endpoint)
@@ -219,12 +249,12 @@ def test_a_name_that_is_none_reaches_no_service(served: Served, name: str):
 
 def test_a_reference_that_does_not_exist_is_refused_with_the_services_reason(served: Served, endpoint: str):
     with pytest.raises(PlatformError, match=r"create_model: ValidationException: .*churn/99"):
-        served.serving.apply(EndpointTarget(endpoint, (variant(99, 1.0),)))
+        served.serving.apply(EndpointTarget(endpoint, (served.variant(99, 1.0),)))
 
 
 def test_an_endpoint_that_goes_while_it_is_looked_at_is_no_error(served: Served, fresh_endpoint: str):
     """Between describing an endpoint and reading its tags its deletion may end: then the next call decides."""
-    served.settle(EndpointTarget(fresh_endpoint, (variant(1, 1.0),)))
+    served.settle(EndpointTarget(fresh_endpoint, (served.variant(1, 1.0),)))
     seen = served.control.describe_endpoint(EndpointName=fresh_endpoint)
     while not served.serving.teardown(fresh_endpoint):
         time.sleep(0.01)
@@ -238,7 +268,90 @@ def test_an_endpoint_that_goes_while_it_is_looked_at_is_no_error(served: Served,
         def describe_endpoint(self, **_: Any) -> Any:
             return seen
 
-    stale = SageMakerServing(client=Stale())
-    assert stale.apply(EndpointTarget(fresh_endpoint, (variant(1, 1.0),))) is Applied.BUSY
+    stale = served.again(Stale())
+    assert stale.apply(EndpointTarget(fresh_endpoint, (served.variant(1, 1.0),))) is Applied.BUSY
     assert stale.teardown(fresh_endpoint) is False
     assert served.serving.teardown(fresh_endpoint) is True
+
+
+def test_three_variants_live_at_once(served: Served, endpoint: str):
+    """The law: .7/.2/.1 is served as it stands, and weighed anew without a new config."""
+    three = EndpointTarget(endpoint, (served.variant(1, 0.7), served.variant(2, 0.2), served.variant(4, 0.1)))
+    served.settle(three)
+    first = served.serving.describe(endpoint)
+    assert first is not None
+    assert first.satisfies(three)
+    other = EndpointTarget(endpoint, (served.variant(1, 0.0), served.variant(2, 0.5), served.variant(4, 0.5)))
+    served.settle(other)
+    observed = served.serving.describe(endpoint)
+    assert observed is not None
+    assert observed.satisfies(other)
+    assert first.config == observed.config
+
+
+def test_each_variant_has_its_own_capacity(served: Served, endpoint: str):
+    """The law: type and count are per variant; a count alone is changed without a new config, a type with one."""
+
+    def target(count: int, kind: str = "ml.c5.xlarge") -> EndpointTarget:
+        small = served.variant(2, 0.0, instance_type=kind, instance_count=count)
+        return EndpointTarget(endpoint, (served.variant(1, 1.0, instance_count=3), small))
+
+    configs = []
+    for wanted in (target(1), target(2, "ml.c5.xlarge"), target(2, "ml.g4dn.xlarge")):
+        served.settle(wanted)
+        observed = served.serving.describe(endpoint)
+        assert observed is not None
+        assert observed.satisfies(wanted)
+        configs.append(observed.config)
+    assert [True, False] == [configs[0] == configs[1], configs[1] == configs[2]]
+
+
+def test_an_endpoint_that_was_adopted_keeps_its_variants_name_and_model(served: Served, fresh_endpoint: str):
+    """The law: adoption changes nothing but tags; a rollout beside it keeps the variant; their model is not deleted."""
+    control = served.control
+    role = {"ExecutionRoleArn": served.role} if served.role else {}
+    name = f"theirs-{fresh_endpoint}"
+    control.create_model(ModelName=name, PrimaryContainer={"ModelPackageName": f"{served.packages}/1"}, **role)
+    instance = {"InstanceType": "ml.c5.xlarge", "InitialInstanceCount": 2, "InitialVariantWeight": 1.0}
+    variants = [{"VariantName": "AllTraffic", "ModelName": name, **instance}]
+    control.create_endpoint_config(EndpointConfigName=name, ProductionVariants=variants)
+    arn = control.create_endpoint(EndpointName=fresh_endpoint, EndpointConfigName=name)["EndpointArn"]
+
+    adopted = served.serving.adopt(fresh_endpoint, "by ana: ours now <&> 100% sure")
+    served.serving.adopt(fresh_endpoint, "by ana: again")
+
+    assert [("AllTraffic", f"{served.packages}/1", 2)] == [
+        (one.name, one.reference, one.instance_count) for one in adopted.production
+    ]
+    tags = {tag["Key"]: tag["Value"] for tag in control.list_tags(ResourceArn=arn)["Tags"]}
+    assert {"staged-rollout": "managed", "staged-rollout-adopted": "by ana: again"} == tags
+    champion = replace(served.variant(1, 1.0), name="AllTraffic", instance_type="ml.c5.xlarge", instance_count=2)
+    served.settle(EndpointTarget(fresh_endpoint, (champion,), served.variant(2, 1.0)))
+    config = served.serving.describe(fresh_endpoint).config
+    (kept,) = control.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
+    assert ("AllTraffic", name) == (kept["VariantName"], kept["ModelName"])
+    end = time.monotonic() + 30
+    while not served.serving.teardown(fresh_endpoint):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    control.describe_model(ModelName=name)
+    control.describe_endpoint_config(EndpointConfigName=name)
+
+
+def test_an_endpoint_that_does_not_exist_cannot_be_adopted(served: Served, fresh_endpoint: str):
+    with pytest.raises(NotFoundError, match=f"{fresh_endpoint} does not exist"):
+        served.serving.adopt(fresh_endpoint, "by ana: a mistake")
+
+
+def test_what_is_expected_is_not_trusted(served: Served, endpoint: str):
+    """The law: with a wrong expectation the answer is the same as with none."""
+    live = EndpointTarget(endpoint, (served.variant(1, 1.0), served.variant(2, 0.0)))
+    served.settle(live)
+    wrong = [
+        EndpointTarget(endpoint, (served.variant(1, 1.0),)),
+        EndpointTarget(endpoint, (served.variant(1, 1.0), served.variant(4, 0.0))),
+        EndpointTarget(endpoint, (served.variant(1, 1.0),), served.variant(2, 1.0)),
+        replace(live, production=(served.variant(1, 0.5), served.variant(2, 0.5))),
+    ]
+    alone = served.serving.describe(endpoint)
+    assert [alone] * 5 == [served.serving.describe(endpoint, expected=one) for one in (*wrong, live)]

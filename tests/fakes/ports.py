@@ -39,6 +39,7 @@ class MemoryServing:
         busy: Calls that came while a change was under way.
         failures: Reasons for which the next changes fail: the endpoint is then InService on its old config.
         on_apply: Called with each target before anything happens.
+        adopted: Endpoints that were taken over, with who did it and why.
     """
 
     patience: int = 0
@@ -47,9 +48,10 @@ class MemoryServing:
     busy: int = 0
     failures: list[str] = field(default_factory=list)
     on_apply: Callable[[EndpointTarget], None] | None = None
+    adopted: dict[str, str] = field(default_factory=dict)
     _pending: dict[str, tuple[EndpointTarget, int]] = field(default_factory=dict)
 
-    def describe(self, endpoint: str) -> ObservedEndpoint | None:
+    def describe(self, endpoint: str, *, expected: EndpointTarget | None = None) -> ObservedEndpoint | None:
         if endpoint in self._pending:
             target, left = self._pending[endpoint]
             self._pending[endpoint] = (target, left - 1)
@@ -92,6 +94,10 @@ class MemoryServing:
             _observed(target.shadow) if target.shadow else None,
             f"config-{len(self.started)}",
         )
+
+    def adopt(self, endpoint: str, note: str) -> ObservedEndpoint:
+        self.adopted[endpoint] = note
+        return self.endpoints[endpoint]
 
     def teardown(self, endpoint: str) -> bool:
         self.endpoints.pop(endpoint, None)

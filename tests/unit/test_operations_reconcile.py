@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -115,6 +116,25 @@ def test_an_update_that_keeps_failing_rolls_back(tmp_path, churn):
     assert platform.serving.endpoints[ENDPOINT].names() == ("v2",)
 
 
+@pytest.mark.parametrize(
+    "status", [EndpointStatus.FAILED, EndpointStatus.OUT_OF_SERVICE, EndpointStatus.UPDATE_ROLLBACK_FAILED]
+)
+def test_an_endpoint_that_only_an_operator_can_mend_rolls_back(tmp_path, churn, status):
+    """The law: routers go back to the champion at once; no change is sent to an endpoint that would refuse it."""
+    platform = reached(tmp_path, churn, State.LIVE)
+    found = platform.serving.endpoints[ENDPOINT]
+    platform.serving.endpoints[ENDPOINT] = replace(found, status=status, failure="disks are gone")
+    changes = len(platform.serving.started)
+
+    did = reconcile(platform, ROLLOUT, TICK).did
+    reconcile(platform, ROLLOUT, TICK)
+
+    assert "disks are gone" in did
+    assert load(platform, ROLLOUT).state is State.ROLLING_BACK
+    assert platform.document().candidate is None
+    assert changes == len(platform.serving.started)
+
+
 def test_an_update_that_fails_once_is_tried_again(tmp_path, churn):
     platform = reached(tmp_path, churn, State.SHADOW)
     platform.clock.advance(timedelta(days=3))
@@ -203,7 +223,7 @@ def test_a_slow_process_does_not_move_the_champion_back(tmp_path, churn):
         platform.clock.skip(reconcile(platform, ROLLOUT, TICK).wait_s)
     describe = platform.serving.describe
 
-    def meanwhile(endpoint):
+    def meanwhile(endpoint, **_):
         platform.serving.describe = describe
         found = describe(endpoint)
         platform.clock.skip(1000)  # this process sleeps; its lease ends
