@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from staged_rollout.evidence import LookFigures, SuccessFigures
+from staged_rollout.evidence import Evidence, LookFigures, SuccessFigures
 from staged_rollout.ports import Notification, Platform
 from staged_rollout.report.look import event_markdown, stored_evidence
 from staged_rollout.report.message import message
@@ -84,7 +84,7 @@ def outbox(platform: Platform, rollout: str) -> Outbox:
     return Outbox(
         state.seq,
         _notification(platform, state, events, cursors[Channel.MESSAGES]),
-        tuple(_tracked(event, look, state, events) for event, look in _looks(events, cursors[Channel.TRACKER])),
+        tuple(_tracked(*looked, state, events) for looked in _looks(events, cursors[Channel.TRACKER])),
         tuple(
             _publication(event, state, events)
             for event in events
@@ -136,14 +136,14 @@ def _notification(platform: Platform, state: RolloutState, events: list[Event], 
     )
 
 
-def _looks(events: list[Event], after: int) -> list[tuple[Event, LookFigures]]:
+def _looks(events: list[Event], after: int) -> list[tuple[Event, Evidence, LookFigures]]:
     """Looks that the tracker lacks and that this version can read."""
-    looks = ((event, stored_evidence(event)) for event in events if event.seq > after)
-    taken = ((event, found.look) for event, found in looks if found and event.type is EventType.LOOK_TAKEN)
-    return [(event, look) for event, look in taken if look is not None]
+    taken = (event for event in events if event.seq > after and event.type is EventType.LOOK_TAKEN)
+    read = ((event, stored_evidence(event)) for event in taken)
+    return [(event, found, found.look) for event, found in read if found is not None and found.look is not None]
 
 
-def _tracked(event: Event, look: LookFigures, state: RolloutState, events: list[Event]) -> Tracked:
+def _tracked(event: Event, evidence: Evidence, look: LookFigures, state: RolloutState, events: list[Event]) -> Tracked:
     success = look.success
     figures: dict[str, float | None] = {
         "information": look.information,
@@ -155,6 +155,7 @@ def _tracked(event: Event, look: LookFigures, state: RolloutState, events: list[
         "repeated_p_value": look.repeated_p_value,
         "units_champion": float(success.n_champion),
         "units_candidate": float(success.n_candidate),
+        "srm_log_e": max((test.log_e for test in evidence.srm), default=None),
         **_of_variants(success),
     }
     title, _ = event_markdown(event, state, events)
