@@ -118,8 +118,9 @@ def test_a_run_is_named_after_what_it_did_and_a_look_leaves_its_progress(world):
 
     platform = world.platform
     platform.reach(ROLLOUT, State.LIVE)
+    taken = platform.win(ROLLOUT, z=1.42, efficacy=2.68)
     state = load(platform, ROLLOUT)
-    evidence = good(state, platform.clock.now(), look=platform.win(ROLLOUT, z=1.42, efficacy=2.68))
+    evidence = good(state, platform.clock.now(), look=taken)
     told = story(state, evidence, decide_on(state, evidence))
 
     @task
