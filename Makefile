@@ -11,7 +11,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 unexport PREFECT_API_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-seeds screenshots test check bench format lock deploy clean
+.PHONY: help setup demo demo-seeds screenshots up down test aws-faults check bench format lock deploy automations clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -38,8 +38,17 @@ demo-seeds: $(STAMP) ## Run the demo for seeds 1-20, two at a time, and count it
 screenshots: $(STAMP) ## Make docs/screenshots again, from the demo's home, with headless Chromium
 	@$(BIN)/python -m demo.screenshots $(ARGS)
 
+up: $(STAMP) ## Start all that a team runs, in real time: Prefect, worker, endpoint, router, traffic (PORT=n, DATABASE=postgresql://...)
+	@$(BIN)/python -m demo.stack up $(if $(PORT),--port $(PORT)) $(if $(DATABASE),--database '$(DATABASE)')
+
+down: $(STAMP) ## Stop exactly that; the data stays
+	@$(BIN)/python -m demo.stack down
+
 test: $(STAMP) ## Run every test
 	@$(BIN)/python -m pytest -q -p no:cacheprovider -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+
+aws-faults: $(STAMP) ## Hit every call of the AWS adapters with every fault; make test draws some (AWS_FAULTS_SEED=7)
+	@AWS_FAULTS=all $(BIN)/python -m pytest -q -p no:cacheprovider tests/contract/test_serving_aws.py $(ARGS)
 
 check: $(STAMP) ## Format, lint, types, layers
 	@$(BIN)/ruff format --check .
@@ -62,7 +71,12 @@ lock: ## Resolve pyproject.toml again into requirements.lock: hashes, no index a
 	  --python-version 3.11 --custom-compile-command "make lock" --quiet --output-file requirements.lock
 
 deploy: $(STAMP) ## Send every deployment of prefect.yaml to the Prefect server of PREFECT_API_URL
-	@PREFECT_API_URL="$(API)" STAGED_ROLLOUT_ENVIRONMENT="$${STAGED_ROLLOUT_ENVIRONMENT:-local}" $(BIN)/prefect --no-prompt deploy --all
+	@STAGED_ROLLOUT_ENVIRONMENT="$${STAGED_ROLLOUT_ENVIRONMENT:-local}" PREFECT_API_URL="$(API)" \
+	  STAGED_ROLLOUT_SWEEP="$${STAGED_ROLLOUT_SWEEP:-*/15 * * * *}" STAGED_ROLLOUT_WATCH="$${STAGED_ROLLOUT_WATCH:-*/5 * * * *}" \
+	  STAGED_ROLLOUT_POLL="$${STAGED_ROLLOUT_POLL:-*/10 * * * *}" $(BIN)/prefect --no-prompt deploy --all
+
+automations: $(STAMP) ## Make or mend the automations on the Prefect server of PREFECT_API_URL, after deploy
+	@PREFECT_API_URL="$(API)" $(BIN)/python -m tasks.automations --environment "$${STAGED_ROLLOUT_ENVIRONMENT:-local}"
 
 clean: ## Remove .venv, caches and everything that the demo left
 	rm -rf $(VENV) .staged-rollout .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -62,7 +62,7 @@ def ui_server(home: Path, port: int | None) -> Iterator[UiServer]:
     """
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    chosen = _port(port)
+    chosen = free_port(port)
     url = f"http://127.0.0.1:{chosen}"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(chosen)]
     environment = {**os.environ, "PREFECT_API_URL": f"{url}/api", "PREFECT_UI_API_URL": f"{url}/api"}
@@ -85,7 +85,12 @@ def ui_server(home: Path, port: int | None) -> Iterator[UiServer]:
             server.wait()
 
 
-def _port(wanted: int | None) -> int:
+def free_port(wanted: int | None) -> int:
+    """The port that is wanted; None: Prefect's own, or any that is free.
+
+    Raises:
+        PlatformError: the wanted port is taken.
+    """
     for port in (PORT, 0) if wanted is None else (wanted,):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prefect import get_run_logger, task
+from prefect.concurrency.sync import concurrency
 from prefect.tasks import exponential_backoff
 
 from staged_rollout.evidence import Evidence
@@ -17,9 +18,13 @@ from staged_rollout.operations.new_logs import ingest_new
 from staged_rollout.operations.validate import validate
 from staged_rollout.policy import Decision
 from staged_rollout.state import Actor, RolloutState
+from tasks.events import tell_watched
 from tasks.platforms import platform_of
 from tasks.retrying import transient
 
+LAKE_WRITER = "lake-writer"
+"""A global concurrency limit of 1, on servers that have it; without it, the lake's own lock is enough."""
+LAKE_WAIT_S = 120.0
 ADVANCE = Actor("advance_rollout")
 
 
@@ -41,7 +46,9 @@ class Finding:
 def ingest_logs(environment: str) -> str:
     """Read what is new in the logs into the lake; one line of books."""
     platform = platform_of(environment)
-    report = ingest_new(platform)
+    # The lake has one writer: runs wait here, where a person sees them wait, before they wait for its lock.
+    with concurrency(LAKE_WRITER, timeout_seconds=LAKE_WAIT_S, lease_duration=60):
+        report = ingest_new(platform)
     line = (
         f"{report.lines:,} lines = {report.accepted:,} accepted + {report.duplicates:,} duplicates + "
         f"{report.quarantined:,} quarantined + {report.late:,} late + {report.blank:,} blank"
@@ -125,5 +132,6 @@ def reconcile_endpoint(rollout: str, environment: str) -> bool:
     state = load(platform, rollout)
     if state.exposed:
         platform.ledger.watched(rollout, platform.clock.now())
+    tell_watched(rollout, exposed=state.exposed)
     get_run_logger().info(step.did if step.done else f"not settled yet: {step.did}")
     return state.seq != before

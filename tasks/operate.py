@@ -10,6 +10,7 @@ from staged_rollout.operations.operate import Act, operate
 from staged_rollout.operations.restore import blind, restore_champion
 from staged_rollout.operations.watch import watch
 from staged_rollout.state import Actor
+from tasks.events import tell_watched
 from tasks.platforms import platform_of
 from tasks.retrying import transient
 
@@ -42,6 +43,7 @@ def restore(rollout: str, name: str, reason: str, environment: str) -> str:
 def read_guards(rollout: str, environment: str) -> str:
     """Errors, latency and missing data of one exposed rollout: may roll back or hold, never promotes."""
     decision = watch(platform_of(environment), rollout, GUARD)
+    tell_watched(rollout, exposed=decision is not None)
     line = decision.headline if decision else "not exposed"
     get_run_logger().info("%s: %s", rollout, line)
     return line

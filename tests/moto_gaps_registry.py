@@ -2,6 +2,7 @@
 
 - A change of a model package puts AWS's documented event on EventBridge's default bus, as often as the setting says.
 - UpdateModelPackage keeps what is left out, and knows ModelLifeCycle; its metadata is merged, not replaced.
+- DescribeModelPackageGroup tells who made the group.
 - Versions go on counting after a deletion; lists tell the newest first unless told otherwise, as AWS.
 - DeleteModelPackage and DeleteModelPackageGroup; groups and names taken twice are refused; tags on any of our ARNs.
 """
@@ -141,6 +142,14 @@ def list_model_packages(self: Any) -> ActionResult:
     return ActionResult(told)
 
 
+def describe_model_package_group(self: Any) -> ActionResult:
+    name = self._get_param("ModelPackageGroupName").rpartition("/")[2]
+    group = self.sagemaker_backend.describe_model_package_group(name)
+    told = {key: value for key, value in group.gen_response_object().items() if key != "Tags"}
+    told["CreatedBy"] = {}  # required by AWS's model, and left out by moto
+    return ActionResult({key: value for key, value in told.items() if value is not None})
+
+
 def delete_model_package(self: Any) -> EmptyResult:
     package = package_of(self, self._get_param("ModelPackageName"))
     del self.sagemaker_backend.model_packages[package.arn]
@@ -194,6 +203,7 @@ def close() -> None:
     for operation in (
         update_model_package,
         list_model_packages,
+        describe_model_package_group,
         delete_model_package,
         delete_model_package_group,
         list_tags,

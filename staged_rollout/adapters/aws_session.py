@@ -67,6 +67,19 @@ class AwsSession:
             external_id=environment.aws.external_id,
         )
 
+    @classmethod
+    def of_registry(cls, environment: EnvironmentSpec) -> AwsSession:
+        """The session of an environment whose Model Registry lies behind a role of its own (`aws.registry_role`).
+
+        Raises:
+            RefusedError: it names no region, or no such role.
+        """
+        role = environment.aws.registry_role
+        if role is None or environment.region is None:
+            raise RefusedError(f"environment {environment.name} names no aws.registry_role", name=environment.name)
+        account = role.split(":")[4]
+        return cls(account=account, region=environment.region, role_arn=role, external_id=environment.aws.external_id)
+
     def client(self, service: str, **options: Any) -> Any:
         """A boto3 client, made once for each service and set of options; safe to share between threads.
 

@@ -27,6 +27,11 @@ class AwsPlatform(EmbeddedPlatform):
         return AwsSession.of(self.environment)
 
     @cached_property
+    def registry_aws(self) -> AwsSession:
+        """The way to the Model Registry, which may lie in another account."""
+        return self.aws if self.environment.aws.registry_role is None else AwsSession.of_registry(self.environment)
+
+    @cached_property
     def serving(self) -> Serving:
         """boto3 `sagemaker`."""
         if not self.environment.on_aws("serving"):
@@ -47,7 +52,9 @@ class AwsPlatform(EmbeddedPlatform):
         """SageMaker's Model Registry."""
         if not self.environment.on_aws("registry"):
             return super().registry
-        raise self._missing("registry")
+        from staged_rollout.adapters.registry_sagemaker import SageMakerRegistry
+
+        return SageMakerRegistry(self.registry_aws.client("sagemaker"), self.environment.name)
 
     @cached_property
     def assignments(self) -> Assignments:

@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from staged_rollout.cli import (
     acts,
+    adopt,
     analyze,
     designs,
     doctor,
@@ -25,6 +26,7 @@ from staged_rollout.cli import (
     reading,
     report,
     sample_plan,
+    signing,
     statistics,
     work,
 )
@@ -96,6 +98,7 @@ for module in (
     doctor,
     exposed,
     acts,
+    adopt,
     files,
     work,
     ingest,
@@ -105,6 +108,7 @@ for module in (
     analyze,
     designs,
     sample_plan,
+    signing,
     statistics,
 ):
     module.add_to(app)

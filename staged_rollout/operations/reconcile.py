@@ -58,17 +58,18 @@ class Step:
 
 
 def endpoint_target(state: RolloutState) -> EndpointTarget:
-    """The endpoint that a state wants. Champion and candidate have equal capacity until PROMOTED."""
-    instance = state.spec.instance
+    """The endpoint that a state wants. The champion keeps its capacity; a candidate has the rollout file's."""
+    instance, champion = state.spec.instance, state.champion
 
     def variant(wanted: DesiredVariant) -> VariantTarget:
+        kept = champion if wanted.name == champion.variant else None
         return VariantTarget(
             name=wanted.name,
             version=wanted.version,
             reference=wanted.reference,
             weight=wanted.weight,
-            instance_type=instance.type,
-            instance_count=instance.count,
+            instance_type=(kept and kept.instance_type) or instance.type,
+            instance_count=(kept and kept.instance_count) or instance.count,
         )
 
     target = desired(state).endpoint

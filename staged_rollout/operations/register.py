@@ -118,7 +118,8 @@ def champion_of(platform: Platform, spec: RolloutSpec) -> Champion:
             f"endpoint {spec.endpoint} serves {', '.join(v.reference for v in endpoint.production)}, "
             f"not the champion {champion.reference}"
         )
-    return Champion(champion.version, champion.reference, serving[0].name)
+    (found, *_) = serving
+    return Champion(champion.version, champion.reference, found.name, found.instance_type, found.instance_count)
 
 
 def _supersede(platform: Platform, spec: RolloutSpec, version: str, actor: Actor) -> None:

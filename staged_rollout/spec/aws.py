@@ -30,6 +30,8 @@ class AwsSpec(FrozenModel):
         glue_database: The database of the Glue catalog that names the tables.
         queue: The name of the SQS queue that gets the registry's events; null: the registry is polled only.
         model_role: The role that models run with.
+        registry_role: The role that the Model Registry is used with, in the account that holds it; null: the registry
+            lies in the environment's own account.
         mlflow: ARN of a SageMaker-managed MLflow tracking server.
         external_id: What the assumed role's trust policy asks for, if it does.
     """
@@ -49,6 +51,7 @@ class AwsSpec(FrozenModel):
         default=None, pattern=r"^[A-Za-z0-9_-]{1,80}$", description="the name of a queue, or null"
     )
     model_role: RoleArn | None = Field(default=None, description="arn:aws:iam::ACCOUNT:role/NAME")
+    registry_role: RoleArn | None = Field(default=None, description="arn:aws:iam::ACCOUNT:role/NAME")
     mlflow: str | None = Field(
         default=None,
         max_length=2048,

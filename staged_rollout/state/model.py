@@ -76,11 +76,21 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that serves; its variant keeps the name that it has."""
+    """The version that serves; its variant keeps the name and the capacity that it has until PROMOTED.
+
+    Attributes:
+        version: In the registry.
+        reference: What its variant loads.
+        variant: The variant's name.
+        instance_type: What it runs on; "" in ledgers that did not record it: the rollout file's.
+        instance_count: How many; 0 as above.
+    """
 
     version: str
     reference: str
     variant: str
+    instance_type: str = ""
+    instance_count: int = 0
 
 
 @dataclass(frozen=True)

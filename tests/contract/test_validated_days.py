@@ -10,7 +10,7 @@ import pytest
 from staged_rollout.adapters.checks_gx import GreatExpectations
 from staged_rollout.operations import quality_docs
 from staged_rollout.operations.journal import load
-from staged_rollout.operations.validate import reference_day, validate
+from staged_rollout.operations.validate import due_days, reference_day, validate
 from staged_rollout.ports import CheckReport, ExpectationResult, SkippedExpectation
 from staged_rollout.state import EventType, State
 from tests.fakes.platform import ROLLOUT, TICK, reached
@@ -69,6 +69,24 @@ def test_a_day_is_judged_once_and_a_missing_one_fails(world):
     serve(world, midnight + DAY)
     assert [(second, True)] == [(day, report.passed) for day, report in validate(world, load(world, ROLLOUT), TICK)]
     assert [] == validate(world, load(world, ROLLOUT), TICK)
+
+
+def test_where_stages_last_minutes_the_day_so_far_is_judged(tmp_path, churn):
+    """Law: in a local environment the present day counts once it has rows, by its ended hours; elsewhere it waits."""
+    shadow = churn["stages"]["shadow"] | {"for": "10m"}
+    world = reached(tmp_path, churn, State.SHADOW, stages=churn["stages"] | {"shadow": shadow})
+    world.lake, world.checks = TablesLake(), GreatExpectations()
+    world.lake.tables = Tables(tmp_path)
+    midnight = world.clock.now().replace(hour=0, minute=0, second=0, microsecond=0) + DAY
+    world.clock.set(midnight + timedelta(hours=3))
+    assert [midnight.date() - DAY] == [day for day, _ in validate(world, load(world, ROLLOUT), TICK)]
+
+    serve(world, midnight, units=4)
+    assert midnight.date() in {day for day, report in validate(world, load(world, ROLLOUT), TICK) if report.passed}
+    assert midnight.date() not in {day for day, _ in validate(world, load(world, ROLLOUT), TICK)}
+
+    world.environment = world.environment.model_copy(update={"local": False, "clock": "real"})
+    assert [] == [day for day in due_days(load(world, ROLLOUT), world.clock.now()) if day >= midnight.date()]
 
 
 def test_each_statement_names_its_days(world):

@@ -14,7 +14,8 @@ from staged_rollout.spec.load import load_rollout
 CONFIGS = Path(__file__).parents[2] / "configs"
 CHURN = (CONFIGS / "rollouts" / "churn.yaml").read_text(encoding="utf-8")
 LOCAL = EnvironmentSpec(name="local", local=True)
-REMOTE = EnvironmentSpec(name="production", approvers={"growth-ml": ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",)})
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+REMOTE = EnvironmentSpec(name="production", approvers={"growth-ml": {"ana": KEY}})
 
 
 def lint(tmp_path, text, environment=REMOTE):
@@ -31,6 +32,21 @@ def damaged(old, new):
 @pytest.mark.parametrize("name", ["local", "demo", "staging", "production"])
 def test_churn_lints_in_every_environment(name):
     assert lint_rollout(CONFIGS / "rollouts" / "churn.yaml", load_environment(name, CONFIGS)) == ()
+
+
+def test_in_a_local_environment_a_bake_may_last_minutes(tmp_path):
+    """The law: it lasts until labels are in; a whole day of them is asked where people are served."""
+    text = damaged("matures_after: 1d ", "matures_after: 1m ").replace("bake: {for: 2d", "bake: {for: 90s")
+    file = tmp_path / "churn.yaml"
+    file.write_text(text, encoding="utf-8")
+    assert "stages.bake.for" not in {
+        finding.key for finding in lint_rollout(file, EnvironmentSpec(name="t", local=True))
+    }
+    asked = [one for one in lint_rollout(file, EnvironmentSpec(name="t")) if one.key == "stages.bake.for"]
+    assert ["at least 1d1m"] == [one.accepts for one in asked]
+    file.write_text(text.replace("bake: {for: 90s", "bake: {for: 30s"), encoding="utf-8")
+    found = [one for one in lint_rollout(file, EnvironmentSpec(name="t", local=True)) if one.key == "stages.bake.for"]
+    assert ["ends before labels are in (matures_after)"] == [one.problem for one in found]
 
 
 RULES = [
