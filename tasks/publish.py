@@ -26,7 +26,7 @@ def publish(rollout: str, environment: str) -> int:
     for publication in out.publications:
         create_markdown_artifact(key=publication.key, markdown=publication.markdown, description=publication.title)
         if publication.progress is not None:
-            key = f"{rollout}-information".lower()
+            key = f"information-{rollout}".lower()
             create_progress_artifact(publication.progress, key=key, description=publication.title)
         mark_told(platform, rollout, Channel.PAGES, publication.seq)
     mark_told(platform, rollout, Channel.PAGES, out.upto)

@@ -139,7 +139,7 @@ def test_a_run_is_named_after_what_it_did_and_a_look_leaves_its_progress(world):
     assert f"{ROLLOUT} look 1: continue, z 1.42 < 2.68" == told
     platform.act(state, evidence)
     world.publish()
-    (progress,) = [one for one in asyncio.run(_artifacts()) if one.key == f"{ROLLOUT}-information"]
+    (progress,) = [one for one in asyncio.run(_artifacts()) if one.key == f"information-{ROLLOUT}"]
     assert ("progress", 60.0) == (progress.type, float(progress.data))
 
 
