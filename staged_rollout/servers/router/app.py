@@ -15,14 +15,18 @@ from starlette.concurrency import run_in_threadpool
 
 from staged_rollout.adapters.assignments_file import FileAssignments
 from staged_rollout.adapters.health_files import FileHealth
+from staged_rollout.adapters.platform import open_platform
+from staged_rollout.adapters.runtime_client import runtime_client
+from staged_rollout.ports.serving import Assignments
 from staged_rollout.servers.request_body import BodyTooLargeError, read_body
-from staged_rollout.servers.router.calls import EndpointCalls
+from staged_rollout.servers.router.calls import POOL, EndpointCalls
 from staged_rollout.servers.router.documents import Documents
 from staged_rollout.servers.router.prediction_log import PredictionLog
 from staged_rollout.servers.router.requests import BadRequestError, read_request
 from staged_rollout.servers.router.routing import Answer, Routing
 from staged_rollout.servers.router.tallies import Tallies
 from staged_rollout.servers.simulated_time import request_time
+from staged_rollout.spec.environment import EnvironmentSpec
 from staged_rollout.spec.home import Home
 
 IDENTITY = "staged-rollout-router"
@@ -41,6 +45,7 @@ class RouterSettings:
         poll_s: Seconds between two reads of the assignment document.
         timeout_s: Seconds to wait for each attempt at the endpoint.
         simulated_time: Whether loopback callers may say what time it is.
+        environment: Where documents are published, and whose endpoints are asked; None: those of the home.
     """
 
     home: Home
@@ -50,14 +55,19 @@ class RouterSettings:
     poll_s: float
     timeout_s: float
     simulated_time: bool
+    environment: EnvironmentSpec | None = None
 
 
 def create_app(settings: RouterSettings) -> FastAPI:
-    """Build the application."""
+    """Build the application.
+
+    Raises:
+        StagedRolloutError: the environment's AWS account cannot be reached, or is another one.
+    """
     tallies = Tallies(FileHealth(settings.home.health), settings.router)
-    documents = Documents(FileAssignments(settings.home.assignments), settings.poll_s)
+    documents = Documents(_assignments(settings), settings.poll_s)
     log = PredictionLog(settings.home.logs / "predictions", settings.router)
-    calls = EndpointCalls(settings.runtime_url, timeout_s=settings.timeout_s)
+    calls = EndpointCalls(settings.runtime_url, timeout_s=settings.timeout_s, client=_client(settings))
     routing = Routing(documents, calls, log, tallies)
 
     @asynccontextmanager
@@ -115,6 +125,20 @@ def create_app(settings: RouterSettings) -> FastAPI:
         return Response(tallies.exposition(), media_type="text/plain; version=0.0.4")
 
     return app
+
+
+def _assignments(settings: RouterSettings) -> Assignments:
+    if settings.environment is None or not settings.environment.on_aws("assignments"):
+        return FileAssignments(settings.home.assignments)
+    return open_platform(settings.environment, settings.home).assignments
+
+
+def _client(settings: RouterSettings) -> Any:
+    """The environment's own client on AWS, with its region and role; else None: the address decides."""
+    environment = settings.environment
+    if settings.runtime_url is not None or environment is None or not environment.on_aws("serving"):
+        return None
+    return runtime_client(environment, settings.home, timeout_s=settings.timeout_s, pool=POOL)
 
 
 def _json(answer: Answer) -> Response:
