@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +21,8 @@ from staged_rollout.errors import ConflictError, LedgerCorruptError, StaleSequen
 from staged_rollout.ports.ledger import Claim
 from staged_rollout.state import GENESIS, Actor, Event, EventType, NewEvent
 
+CLOCK_SET_BACK = timedelta(minutes=5)
+"""Two guards that end in another order than they began are never so far apart."""
 _NUMBERS = re.compile(r"([0-9]{1,18})")
 
 
@@ -226,9 +228,14 @@ class SqlLedger:
         return self._changes(moved) or (expected == 0 and self._adds(insert(cursors).values(name=name, value=value)))
 
     def watched(self, rollout: str, at: datetime) -> None:
-        """Note that a guard looked at an exposed rollout: one overwritten row, never earlier than the last."""
+        """Note that a guard looked at an exposed rollout: one overwritten row, never earlier than the last.
+
+        But for a row that lies ahead of now by more than `CLOCK_SET_BACK`: the clock was set back since, and to keep
+        that row would hide for as long that nobody watches.
+        """
         moment = utc(at)
-        later = update(watches).where(watches.c.rollout == rollout, watches.c.at < moment).values(at=moment)
+        moved = or_(watches.c.at < moment, watches.c.at > moment + CLOCK_SET_BACK)
+        later = update(watches).where(watches.c.rollout == rollout, moved).values(at=moment)
         if not self._changes(later) and not self._adds(insert(watches).values(rollout=rollout, at=moment)):
             self._changes(later)  # another guard added the row in between, perhaps with an earlier time
 

@@ -122,7 +122,10 @@ class Ledger(Protocol):
         ...
 
     def watched(self, rollout: str, at: datetime) -> None:
-        """Note that a guard looked at an exposed rollout: one overwritten row, never earlier than the last."""
+        """Note that a guard looked at an exposed rollout: one overwritten row, never earlier than the last.
+
+        A row that lies ahead of `at` by more than five minutes is overwritten too: the clock was set back.
+        """
         ...
 
     def last_watched(self, rollout: str) -> datetime | None:

@@ -9,7 +9,7 @@ import uuid
 
 from staged_rollout.adapters.resource_names import checked_name
 from staged_rollout.errors import StagedRolloutError
-from staged_rollout.servers.listening import LOOPBACK, listen
+from staged_rollout.servers.listening import LOOPBACK, add_request_timeout, listen
 from staged_rollout.servers.router.app import RouterSettings, create_app
 from staged_rollout.spec.environment import load_environment
 from staged_rollout.spec.home import Home
@@ -36,7 +36,13 @@ def main() -> int:
             environment=None if arguments.environment is None else load_environment(arguments.environment),
         )
         app = create_app(settings)
-        listen(app, host=arguments.host, port=arguments.port, parent_pipe=arguments.parent_pipe)
+        listen(
+            app,
+            host=arguments.host,
+            port=arguments.port,
+            parent_pipe=arguments.parent_pipe,
+            request_s=arguments.request_timeout,
+        )
     except StagedRolloutError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -57,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--router", help="this router's id; by default a new one for each process")
     parser.add_argument("--poll", type=_seconds, default=5.0, help="between reads of the assignment document, e.g. 5s")
     parser.add_argument("--timeout", type=_seconds, default=5.0, help="for each attempt at the endpoint, e.g. 5s")
+    add_request_timeout(parser)
     parser.add_argument(
         "--assignments", metavar="URI", help="s3://BUCKET/PREFIX of the documents; left out: the home's"
     )

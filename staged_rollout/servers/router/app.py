@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from staged_rollout.adapters.assignments_file import FileAssignments
 from staged_rollout.adapters.aws_client import make_client
@@ -22,7 +23,7 @@ from staged_rollout.adapters.platform_aws import AwsPlatform
 from staged_rollout.adapters.runtime_client import runtime_client
 from staged_rollout.adapters.s3_place import S3Place
 from staged_rollout.ports.serving import Assignments
-from staged_rollout.servers.request_body import BodyTooLargeError, read_body
+from staged_rollout.servers.request_body import BodyTooLargeError, TooManyBodiesError, read_body
 from staged_rollout.servers.router.calls import POOL, EndpointCalls
 from staged_rollout.servers.router.documents import Documents
 from staged_rollout.servers.router.prediction_log import PredictionLog
@@ -113,6 +114,10 @@ def create_app(settings: RouterSettings) -> FastAPI:
             simulated = request_time(request.headers, client, enabled=settings.simulated_time)
         except BodyTooLargeError:
             return _json(Answer(413, {"error": f"the body is larger than {_BODY_LIMIT} bytes"}))
+        except TooManyBodiesError:
+            return _json(Answer(503, {"error": "too many requests are being read at once: try again"}))
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
         except (BadRequestError, ValueError) as error:
             return _json(Answer(400, {"error": str(error)}))
         return _json(await run_in_threadpool(routing.predict, told, simulated))
