@@ -14,9 +14,10 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from staged_rollout.cli.output import print_json, print_table, progress_console, say, where
+from staged_rollout.cli.output import print_json, progress_console, where
+from staged_rollout.cli.replay_summary import check_answered, say_summary, summary_of
 from staged_rollout.cli.session import Session, shared
-from staged_rollout.errors import DataError, NotFoundError, PlatformError, RefusedError, SpecError
+from staged_rollout.errors import DataError, NotFoundError, RefusedError, SpecError
 from staged_rollout.operations.replay import OK, Pace, Reply, Tally, replay
 from staged_rollout.records.traffic import (
     CSV_TYPE,
@@ -32,7 +33,6 @@ INTERRUPTED = 130
 _RATE = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)/(?P<unit>s|min|h)")
 _SPAN = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)(?P<unit>s|m|h|d)")
 _SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
-_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _DRAWN_S = 0.1
 
 FileOption = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or JSONL file, one request on each line.")]
@@ -145,29 +145,14 @@ def replay_traffic(
             replay(_passes(file, told, passes), sender, pace, on_line=bar, on_reply=labels.write, tally=tally)
         except KeyboardInterrupt:
             interrupted = True
-    summary = _summary(endpoint, router, pace, tally, interrupted=interrupted)
+    summary = summary_of(endpoint, router, pace, tally, interrupted=interrupted)
     if session.as_json:
         print_json(summary)
     else:
-        _say(summary)
+        say_summary(summary)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
-    _check(tally, file)
-
-
-def _check(tally: Tally, file: Path) -> None:
-    """Whether anything came of it.
-
-    Raises:
-        DataError: the file holds no request.
-        PlatformError: none was answered.
-    """
-    if not tally.sent:
-        why = f": line {tally.first_bad[0].number}: {tally.first_bad[0].reason}" if tally.first_bad else ""
-        raise DataError(f"{where(file)} holds no request{why}", file=str(file))
-    if not tally.codes[OK]:
-        code, reason = next(iter(tally.first_errors.items()))
-        raise PlatformError(f"none of {tally.sent} requests was answered: {code}: {reason}", code=code, reason=reason)
+    check_answered(tally, file)
 
 
 def _format(
@@ -313,49 +298,3 @@ def _progress(
             bar.update(task, completed=now - begun if passes is None else read, told=told)
 
         yield show
-
-
-def _summary(
-    endpoint: str | None, router: str | None, pace: Pace, tally: Tally, *, interrupted: bool
-) -> dict[str, Any]:
-    return {
-        "endpoint": endpoint,
-        "router": router,
-        "sent": tally.sent,
-        "answered": tally.codes[OK],
-        "bad_lines": tally.bad,
-        "rate": {"wanted": pace.per_second, "achieved": round(tally.rate, 3)},
-        "seconds": round(tally.seconds, 3),
-        "codes": dict(sorted(tally.codes.items())),
-        "variants": dict(sorted(tally.variants.items())),
-        "latency_ms": {name: tally.latency_ms(share) for name, share in _QUANTILES.items()},
-        "late_ms": {name: tally.late_ms(share) for name, share in _QUANTILES.items()},
-        "first_bad_lines": [{"line": line.number, "reason": line.reason} for line in tally.first_bad],
-        "first_errors": dict(sorted(tally.first_errors.items())),
-        "interrupted": interrupted,
-    }
-
-
-def _say(summary: dict[str, Any]) -> None:
-    rate = summary["rate"]
-    say(
-        f"{summary['sent']:,} requests in {summary['seconds']:.1f} s, {rate['achieved']:.1f} a second "
-        f"of {rate['wanted']:g} wanted; {summary['answered']:,} answered, {summary['bad_lines']:,} bad lines"
-    )
-    if summary["answered"]:
-        rows = [
-            (variant or "not told", f"{n:,}", f"{n / summary['answered']:.1%}")
-            for variant, n in summary["variants"].items()
-        ]
-        print_table(("variant", "answers", "share"), rows)
-        quantiles = ", ".join(f"{name} {value:.1f} ms" for name, value in summary["latency_ms"].items())
-        say(f"latency: {quantiles}")
-    late = summary["late_ms"]["p95"]
-    if late is not None and late > 1000 / rate["wanted"] and late > 50:
-        say(f"requests were sent up to {late:.0f} ms late (p95): raise --concurrency, or this machine is too slow")
-    for code, reason in summary["first_errors"].items():
-        say(f"{summary['codes'][code]:,} times {code}, first: {reason}", "red")
-    for bad in summary["first_bad_lines"]:
-        say(f"line {bad['line']:,}: {bad['reason']}", "yellow")
-    if summary["interrupted"]:
-        say("interrupted")
