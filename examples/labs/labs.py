@@ -23,6 +23,8 @@ from typing import Any
 from demo.models import DATA, candidate_v2, candidate_v5, champion_v1, load_customers
 
 ENDPOINT = "churn-labs"
+TAG = {"Key": "staged-rollout-lab", "Value": ENDPOINT}
+"""Marks what the lab made: nothing else is ever deleted."""
 SEED = 7
 HERE = Path(__file__).parent
 WAIT_S = 1800.0
@@ -126,39 +128,56 @@ def metrics(lab: Lab, first: datetime) -> list[dict[str, Any]]:
 
 
 def remove(lab: Lab) -> None:
-    """Delete whatever of the lab is there; nothing else is touched."""
+    """Delete whatever of the lab is there. What does not carry its tag is somebody else's, and stays.
+
+    Raises:
+        RuntimeError: an endpoint of the lab's name is somebody else's.
+    """
     sagemaker = lab.sagemaker
-    if ENDPOINT in _names(sagemaker, "list_endpoints", "Endpoints", "EndpointName"):
+    mine = _mine(sagemaker, "list_endpoints", "Endpoints", "Endpoint")
+    if ENDPOINT in mine:
         _wait(lab)
         sagemaker.delete_endpoint(EndpointName=ENDPOINT)
-        while ENDPOINT in _names(sagemaker, "list_endpoints", "Endpoints", "EndpointName"):
+        while ENDPOINT in _mine(sagemaker, "list_endpoints", "Endpoints", "Endpoint"):
             time.sleep(0.5)
-    for name in _names(sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"):
-        if name.startswith(f"{ENDPOINT}-"):
-            sagemaker.delete_endpoint_config(EndpointConfigName=name)
-    for name in _names(sagemaker, "list_models", "Models", "ModelName"):
-        if name.startswith(f"{ENDPOINT}-"):
-            sagemaker.delete_model(ModelName=name)
+    for name in _mine(sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfig"):
+        sagemaker.delete_endpoint_config(EndpointConfigName=name)
+    for name in _mine(sagemaker, "list_models", "Models", "Model"):
+        sagemaker.delete_model(ModelName=name)
 
 
-def _names(sagemaker: Any, operation: str, rows: str, name: str) -> list[str]:
-    pages = sagemaker.get_paginator(operation).paginate(NameContains=ENDPOINT)
-    return [row[name] for page in pages for row in page[rows]]
+def _mine(sagemaker: Any, operation: str, rows: str, kind: str) -> list[str]:
+    """Names that carry the lab's tag, of those that begin as its names do."""
+    found = []
+    for page in sagemaker.get_paginator(operation).paginate(NameContains=ENDPOINT):
+        for row in page[rows]:
+            name, arn = row[f"{kind}Name"], row[f"{kind}Arn"]
+            if name != ENDPOINT and not name.startswith(f"{ENDPOINT}-"):
+                continue
+            if TAG in sagemaker.list_tags(ResourceArn=arn)["Tags"]:
+                found.append(name)
+            elif name == ENDPOINT:
+                message = (
+                    f"endpoint {name} exists and does not carry the tag {TAG['Key']}={TAG['Value']}: not the lab's"
+                )
+                raise RuntimeError(message)
+    return found
 
 
 def _create(lab: Lab, name: str, weights: dict[str, float]) -> None:
     for variant, package in zip(weights, lab.packages, strict=False):
         container = {"PrimaryContainer": {"ModelPackageName": package}}
         role = {} if lab.role is None else {"ExecutionRoleArn": lab.role}
-        lab.sagemaker.create_model(ModelName=f"{ENDPOINT}-{variant}", **container, **role)
+        lab.sagemaker.create_model(ModelName=f"{ENDPOINT}-{variant}", Tags=[TAG], **container, **role)
     _config(lab, name, weights)
-    lab.sagemaker.create_endpoint(EndpointName=ENDPOINT, EndpointConfigName=f"{ENDPOINT}-{name}")
+    lab.sagemaker.create_endpoint(EndpointName=ENDPOINT, EndpointConfigName=f"{ENDPOINT}-{name}", Tags=[TAG])
     _wait(lab)
 
 
 def _config(lab: Lab, name: str, weights: dict[str, float]) -> None:
     lab.sagemaker.create_endpoint_config(
         EndpointConfigName=f"{ENDPOINT}-{name}",
+        Tags=[TAG],
         ProductionVariants=[
             {
                 "VariantName": variant,
