@@ -55,8 +55,7 @@ def differences(expected: WholeRollout, found: WholeRollout) -> Iterator[str]:
         world.platform.ledger.verify()
     except Exception as error:  # noqa: BLE001 - whatever is wrong with the chain
         yield f"the ledger does not verify: {error}"
-    served = [{one.name: one.weight for one in w.served(s).production} for w, s in _pairs(expected, found)]
-    yield from _unequal("the endpoint's production", *served)
+    yield from _unequal("the endpoint's production", expected.production, found.production)
     documents = [w.platform.assignments.read(s.endpoint).document for w, s in _pairs(expected, found)]
     if not documents[0].same_content(documents[1]):
         yield f"the document in force: expected {documents[0]}, found {documents[1]}"

@@ -82,6 +82,7 @@ class WholeRollout:
     violations: list[str] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
     excused: int = 0
+    production: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.plan.seed)
@@ -116,6 +117,8 @@ class WholeRollout:
                     if self.world.state(self.rollout).settled:
                         break
                     self.world.day(self._tick, self.story, noon=self._noon)
+                # Asked now: a home whose servers have stopped has no endpoint to describe.
+                self.production = {one.name: one.weight for one in self.world.served(self.story).production}
         return self
 
     # -- its life ---------------------------------------------------------------------------------------------------
