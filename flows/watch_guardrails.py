@@ -31,5 +31,6 @@ def watch_guardrails(environment: str = "local") -> list[str]:
     for rollout in rollouts:
         lines.append(f"{rollout}: {read_guards(rollout, environment)}")
         reconcile_endpoint(rollout, environment)
+    for rollout in rollouts:  # only now: a channel that hangs must not delay the next rollout's guard
         publish(rollout, environment)
     return lines

@@ -21,6 +21,7 @@ from staged_rollout.state import Actor, RolloutState
 from tasks.events import tell_watched
 from tasks.platforms import platform_of
 from tasks.retrying import transient
+from tasks.run_name import name_run, story
 
 LAKE_WRITER = "lake-writer"
 """A global concurrency limit of 1, on servers that have it; without it, the lake's own lock is enough."""
@@ -84,7 +85,10 @@ def take_look(rollout: str, environment: str) -> Finding:
 
 
 def _act(finding: Finding, environment: str) -> str:
-    act_on(platform_of(environment), finding.state, finding.evidence, finding.decision, ADVANCE)
+    state, decision = finding.state, finding.decision
+    act_on(platform_of(environment), state, finding.evidence, decision, ADVANCE)
+    tells = finding.evidence.look is not None or decision.to is not None  # a later round that only stays is no news
+    name_run(story(state, finding.evidence, decision), if_named=None if tells else state.rollout)
     get_run_logger().info("%s", finding.decision.headline)
     return finding.decision.headline
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -16,9 +17,9 @@ from staged_rollout.adapters.ledger_engine import make_engine, transaction
 from staged_rollout.adapters.ledger_tables import cursors, endpoint_claims, utc, watches
 from staged_rollout.adapters.ledger_tables import events as events_table
 from staged_rollout.adapters.migrations import bring_to_head
-from staged_rollout.errors import ConflictError, StaleSequenceError
+from staged_rollout.errors import ConflictError, LedgerCorruptError, StaleSequenceError
 from staged_rollout.ports.ledger import Claim
-from staged_rollout.state import GENESIS, Actor, Event, NewEvent
+from staged_rollout.state import GENESIS, Actor, Event, EventType, NewEvent
 
 CLOCK_SET_BACK = timedelta(minutes=5)
 """Two guards that end in another order than they began are never so far apart."""
@@ -144,6 +145,21 @@ class SqlLedger:
         with transaction(self._engine, write=False) as connection:
             rows = connection.execute(query).all()
         return [row.rollout for row in sorted(rows, key=_begun)]
+
+    def registrations(self) -> list[Event]:
+        """The first event of each rollout that is not settled, its own hash checked; broken ones are left out."""
+        columns, others = events_table.c, events_table.alias("others")
+        settled = select(others.c.seq).where(
+            others.c.rollout == columns.rollout, others.c.type == EventType.SETTLED.value
+        )
+        query = select(events_table).where(columns.seq == 1, ~settled.exists())
+        with transaction(self._engine, write=False) as connection:
+            rows = connection.execute(query).mappings().all()
+        found: list[Event] = []
+        for row in rows:
+            with suppress(LedgerCorruptError):  # whoever reads that rollout says so
+                found += verified(row["rollout"], [row], after=0)
+        return found
 
     def verify(self) -> int:
         """Walk every chain of the ledger from its first event.

@@ -13,8 +13,6 @@ UNIT_LIMIT = 256
 """Bytes of a unit's id in UTF-8: percent-encoded it still fits into CustomAttributes (1,024 characters)."""
 
 _ID_LIMIT = 64
-_SURELY_WRITABLE = 200
-"""Opening brackets; fewer cannot nest too deep, and nearly every request has fewer."""
 _KEYS = {"unit_id", "features", "request_id", "nonce"}
 
 
@@ -63,7 +61,8 @@ def read_request(endpoint: str, body: bytes) -> PredictRequest:
     features = told.get("features")
     if not isinstance(features, dict):
         raise BadRequestError("features must be a JSON object")
-    _check_depth(features, body)
+    if not can_be_logged(features):
+        raise BadRequestError("features are nested too deeply")
     return PredictRequest(
         endpoint=endpoint,
         unit=_unit(told.get("unit_id")),
@@ -73,14 +72,13 @@ def read_request(endpoint: str, body: bytes) -> PredictRequest:
     )
 
 
-def _check_depth(features: dict[str, Any], body: bytes) -> None:
-    """Refuse what orjson reads and cannot write again, to the endpoint or the log: some 250 levels of nesting."""
-    if body.count(b"{") + body.count(b"[") < _SURELY_WRITABLE:
-        return
+def can_be_logged(value: Any) -> bool:
+    """Whether a value that was read as JSON can be written as JSON inside a row: one parses deeper than it writes."""
     try:
-        orjson.dumps({"features": features})
-    except orjson.JSONEncodeError as error:
-        raise BadRequestError(f"features cannot be written as JSON again: {error}") from error
+        orjson.dumps([[[value]]])
+    except TypeError:
+        return False
+    return True
 
 
 def _unit(value: Any) -> str | None:
