@@ -38,7 +38,8 @@ def differences(expected: WholeRollout, found: WholeRollout) -> Iterator[str]:
     yield from _unequal("final state", other.state(expected.rollout).state, world.state(found.rollout).state)
     if not world.state(found.rollout).settled:
         yield "the rollout did not come to its end"
-    exact = found.refused == 0
+    # A killed endpoint loses what it held in memory: copies for the shadow, lines of Data Capture.
+    exact = found.refused == 0 and not {"endpoint", "router"} & {told.kind for told in found.rounds}
     for number, (one, two) in enumerate(
         zip(told(reference, figures=exact), told(events, figures=exact), strict=False), 1
     ):
