@@ -44,7 +44,7 @@ up: $(STAMP) ## Start all that a team runs, in real time: Prefect, worker, endpo
 down: $(STAMP) ## Stop exactly that; the data stays
 	@$(BIN)/python -m demo.stack down
 
-chaos: $(STAMP) ## Kill everything around whole rollouts, and compare them with undisturbed ones (ROUNDS=200 SEED=7); writes docs/chaos.md
+chaos: $(STAMP) ## Kill everything around whole rollouts, and compare them with undisturbed ones (ROUNDS=200 SEED=7); writes docs/crash-safety.md
 	@ROUNDS=$(or $(ROUNDS),200) SEED=$(SEED) CHAOS_PAGE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider tests/chaos
 
 test: $(STAMP) ## Run every test

@@ -1,4 +1,4 @@
-"""Many rounds, each a kill, shared out over whole rollouts; and the table that docs/chaos.md shows."""
+"""Many rounds, each a kill, shared out over whole rollouts; and the table that docs/crash-safety.md shows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DECK = (
 """Of a hundred rounds."""
 PER_ROLLOUT = 50
 BEGIN, END = "<!-- made by make chaos: begin -->", "<!-- made by make chaos: end -->"
-PAGE = Path(__file__).parents[2] / "docs" / "chaos.md"
+PAGE = Path(__file__).parents[2] / "docs" / "crash-safety.md"
 
 
 def plans(rounds: int, seed: int, *, prefect: bool) -> list[Plan]:
