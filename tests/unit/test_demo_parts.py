@@ -141,6 +141,6 @@ def test_frequencies_count_what_was_expected_beside_what_is_promised():
 
 
 def test_every_seam_of_the_stopwatch_is_there():
-    """The law: what the demo times is what the tasks call; a renamed operation is noticed here, and not by `make demo`."""
+    """The law: what the demo times is what the tasks call; a renamed one is noticed here."""
     with measured_at_the_seams(Stopwatch()):
         pass
