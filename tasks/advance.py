@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prefect import get_run_logger, task
-from prefect.concurrency.sync import concurrency
 from prefect.tasks import exponential_backoff
 
 from staged_rollout.evidence import Evidence
@@ -22,10 +21,8 @@ from tasks.events import tell_watched
 from tasks.platforms import platform_of
 from tasks.retrying import transient
 from tasks.run_name import name_run, story
+from tasks.turns import LAKE_WRITER, turn
 
-LAKE_WRITER = "lake-writer"
-"""A global concurrency limit of 1, on servers that have it; without it, the lake's own lock is enough."""
-LAKE_WAIT_S = 120.0
 ADVANCE = Actor("advance_rollout")
 
 
@@ -47,8 +44,7 @@ class Finding:
 def ingest_logs(environment: str) -> str:
     """Read what is new in the logs into the lake; one line of books."""
     platform = platform_of(environment)
-    # The lake has one writer: runs wait here, where a person sees them wait, before they wait for its lock.
-    with concurrency(LAKE_WRITER, timeout_seconds=LAKE_WAIT_S, lease_duration=60):
+    with turn(LAKE_WRITER):
         report = ingest_new(platform)
     line = (
         f"{report.lines:,} lines = {report.accepted:,} accepted + {report.duplicates:,} duplicates + "
