@@ -112,21 +112,44 @@ class Aws:
         told: dict[str, Any] = self.server.tell("settings", changes)
         return told
 
+    def flush_capture(self) -> int:
+        """Put captured calls on S3, which AWS does after minutes; how many objects."""
+        told: int = self.server.tell("flush")
+        return told
+
     def close(self) -> None:
         """Close connections."""
         for client in self._clients.values():
             client.close()
 
-    def package(self, group: str, *, approved: bool = True, image: str = "serving:1", **more: Any) -> str:
-        """Register a version of a model package group, which is made when it is not there; its ARN."""
+    def package(
+        self,
+        group: str,
+        *,
+        approved: bool = True,
+        image: str = "serving:1",
+        linear: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> str:
+        """Register a version of a model package group, which is made when it is not there; its ARN.
+
+        Args:
+            group: Its name.
+            approved: Whether it is approved at once.
+            image: `serving:unhealthy` cannot be served, `serving:fails` answers with errors.
+            linear: `{"weights": {feature: weight}, "bias": number}`: the logistic model that an endpoint answers with.
+            **more: Of CreateModelPackage.
+        """
         sagemaker = self.client("sagemaker")
         groups = sagemaker.list_model_package_groups(NameContains=group)["ModelPackageGroupSummaryList"]
         if group not in {row["ModelPackageGroupName"] for row in groups}:
             sagemaker.create_model_package_group(ModelPackageGroupName=group)
-        container = {
+        container: dict[str, Any] = {
             "Image": f"{self.account}.dkr.ecr.{self.region}.amazonaws.com/{image}",
             "ModelDataUrl": f"s3://models/{group}/model.tar.gz",
         }
+        if linear is not None:
+            container["Environment"] = {"LINEAR": json.dumps(linear)}
         arn: str = sagemaker.create_model_package(
             ModelPackageGroupName=group,
             ModelApprovalStatus="Approved" if approved else "PendingManualApproval",

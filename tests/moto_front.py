@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.moto_faults import Answer, Faults, answer_of
 from tests.moto_gaps import SETTINGS
+from tests.moto_gaps_runtime import WRITTEN
 from tests.moto_wire import Call, recognise
 
 _CONTROL = "/_tests/"
@@ -36,6 +37,7 @@ class Front:
             "faults": lambda rules: self._faults.add(rules) if rules else self._faults.hits(),
             "settings": self._set,
             "forget": lambda _: self._forget(),
+            "flush": lambda _: WRITTEN.flush(),
             "reset": lambda _: self._reset(),
         }
 
@@ -91,6 +93,7 @@ class Front:
 
         self._faults.clear()
         self._forget()
+        WRITTEN.flush()
         SETTINGS.reset()
         BackendDict.reset()
         reset_model_data()

@@ -21,7 +21,7 @@ class _Values:
     event_copies: int = 1
     """Events per change: AWS sends several."""
     models_home: str = ""
-    """A home folder whose registry holds the models that endpoints answer with; "": the canned answer of moto."""
+    """A registry folder (`Home.registry`) with the models that endpoints answer with; "": none."""
 
 
 class Settings:
@@ -66,7 +66,7 @@ SETTINGS = Settings()
 
 def close_gaps() -> None:
     """Change moto's classes; before its server starts."""
-    from tests import moto_gaps_quotas, moto_gaps_registry, moto_gaps_serving, moto_gaps_stack
+    from tests import moto_gaps_quotas, moto_gaps_registry, moto_gaps_runtime, moto_gaps_serving, moto_gaps_stack
 
-    for gap in (moto_gaps_serving, moto_gaps_registry, moto_gaps_quotas, moto_gaps_stack):
+    for gap in (moto_gaps_serving, moto_gaps_registry, moto_gaps_quotas, moto_gaps_runtime, moto_gaps_stack):
         gap.close()

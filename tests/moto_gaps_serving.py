@@ -57,6 +57,9 @@ class Endpoint:
     ends: str = ""
     failure: str = ""
     reason: str = ""
+    starting: dict[str, dict[str, Any]] = field(default_factory=dict)
+    running: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What each variant's model was when its fleet began: AWS lets a model be deleted while it serves."""
 
 
 @dataclass
@@ -103,6 +106,7 @@ def _complete(serving: Serving, endpoint: Endpoint) -> None:
         endpoint.status, endpoint.failure = endpoint.ends, endpoint.reason
     else:
         endpoint.status, endpoint.failure, endpoint.fleet = "InService", "", endpoint.pending
+        endpoint.running |= endpoint.starting
         if endpoint.pending is not None:
             endpoint.config = endpoint.pending.config["EndpointConfigName"]
     endpoint.pending, endpoint.ends, endpoint.reason = None, "", ""
@@ -217,8 +221,8 @@ def create_endpoint(self: Any) -> ActionResult:
     now = datetime.now(UTC)
     tags = list(self._get_param("Tags") or [])
     endpoint = Endpoint(name, _arn(self, "endpoint", name), config, "Creating", tags, now, now)
-    serving.endpoints[name] = endpoint
     _begin(self, endpoint, "Creating", fleet)
+    serving.endpoints[name] = endpoint
     return ActionResult({"EndpointArn": endpoint.arn})
 
 
@@ -267,15 +271,21 @@ def _at_rest(response: Any, *, deleting: bool = False) -> Endpoint:
 
 
 def _begin(response: Any, endpoint: Endpoint, status: str, fleet: Fleet | None) -> None:
-    endpoint.status, endpoint.pending, endpoint.started = status, fleet, time.time()
+    if fleet is not None:
+        models = serving_of(response.sagemaker_backend).models
+        variants = (*fleet.config["ProductionVariants"], *fleet.config.get("ShadowProductionVariants", ()))
+        endpoint.starting = {
+            one["VariantName"]: models[one["ModelName"]].request for one in variants if one["ModelName"] in models
+        }
+        failure = SETTINGS.failure_of(endpoint.name) or _unhealthy(response, fleet)
+        if failure is not None:
+            default = "Failed" if status == "Creating" else "InService"
+            endpoint.ends, endpoint.reason = failure.get("ends") or default, failure["reason"]
+    # Last: from here on the change may be found done.
+    endpoint.pending, endpoint.started = fleet, time.time()
     endpoint.ready = endpoint.started + SETTINGS.now.update_seconds
     endpoint.modified = datetime.now(UTC)
-    if fleet is None:
-        return
-    failure = SETTINGS.failure_of(endpoint.name) or _unhealthy(response, fleet)
-    if failure is not None:
-        default = "Failed" if status == "Creating" else "InService"
-        endpoint.ends, endpoint.reason = failure.get("ends") or default, failure["reason"]
+    endpoint.status = status
 
 
 def _unhealthy(response: Any, fleet: Fleet) -> dict[str, str] | None:

@@ -24,7 +24,7 @@ def _these_tests() -> None:
     tests = importlib.util.module_from_spec(spec)
     tests.__path__ = [str(_HERE)]
     sys.modules["tests"] = tests
-    sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != _HERE]
+    sys.path[:] = [str(_HERE.parent), *(place for place in sys.path if Path(place or ".").resolve() != _HERE)]
 
 
 def main() -> None:

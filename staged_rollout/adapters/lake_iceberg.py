@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from staged_rollout.adapters import lake_sql
 from staged_rollout.adapters.lake_batches import Batches
@@ -102,6 +102,23 @@ class IcebergLake:
             lambda table: self.files(table, batch),
             lambda kept: self._kept.parts(kept, batch, lambda: self._batches.before(batch.number), parameters),
         )
+
+    def save(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        *,
+        batch: Batch,
+        path: Path,
+        form: Literal["parquet", "csv"] = "parquet",
+    ) -> None:
+        """As `query`, writing the answer into a file without holding all of it.
+
+        Raises:
+            NotFoundError: no such statement.
+            DataError: the statement does not fit its parameters or tables, or the file cannot be written.
+        """
+        lake_sql.save(name, parameters, lambda table: self.files(table, batch), lambda _: None, path, form=form)
 
     def files(self, table: TableName, batch: Batch) -> list[str]:
         """Parquet files of a table as a batch pins it.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from staged_rollout.errors import DataError, NotFoundError
 from staged_rollout.ports.lens import Lens
@@ -142,15 +142,20 @@ def save(
     files: Callable[[TableName], Sequence[str]],
     kept: Callable[[str], Sequence[str] | None],
     path: Path,
+    *,
+    form: Literal["parquet", "csv"] = "parquet",
 ) -> None:
-    """Run a statement, as `run` does, and write its answer as a Parquet file without holding all of it.
+    """Run a statement, as `run` does, and write its answer as a file without holding all of it.
 
     Raises:
         NotFoundError: no such statement.
         DataError: as `run`, or the file cannot be written.
     """
     with _asked(name, parameters, files, kept) as answer:
-        answer.write_parquet(str(path), compression="zstd")
+        if form == "csv":
+            answer.write_csv(str(path), header=True)
+        else:
+            answer.write_parquet(str(path), compression="zstd")
 
 
 def engine() -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Executable, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Executable, Row, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from staged_rollout.adapters.ledger_chain import chain, row_of, verified
@@ -18,6 +19,8 @@ from staged_rollout.adapters.migrations import bring_to_head
 from staged_rollout.errors import ConflictError, StaleSequenceError
 from staged_rollout.ports.ledger import Claim
 from staged_rollout.state import GENESIS, Actor, Event, NewEvent
+
+_NUMBERS = re.compile(r"([0-9]{1,18})")
 
 
 def open_ledger(url: str) -> SqlLedger:
@@ -46,6 +49,11 @@ class SqlLedger:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    @property
+    def engine(self) -> Engine:
+        """The database's connections, for the adapters beside this one."""
+        return self._engine
 
     @property
     def url(self) -> str:
@@ -124,11 +132,16 @@ class SqlLedger:
             return _head(connection, rollout)[0]
 
     def rollouts(self) -> list[str]:
-        """All rollouts, in the order of their first event."""
+        """All rollouts, in the order of their first event; of the same moment, churn-v2 before churn-v10."""
         columns = events_table.c
-        query = select(columns.rollout).group_by(columns.rollout).order_by(func.min(columns.at), columns.rollout)
+        first = select(columns.rollout, func.min(columns.seq).label("seq")).group_by(columns.rollout).subquery()
+        # Numbers come from the key alone; of the rows themselves, only the first of each rollout is touched.
+        query = select(columns.rollout, columns.at).join(
+            first, and_(columns.rollout == first.c.rollout, columns.seq == first.c.seq)
+        )
         with transaction(self._engine, write=False) as connection:
-            return list(connection.execute(query).scalars())
+            rows = connection.execute(query).all()
+        return [row.rollout for row in sorted(rows, key=_begun)]
 
     def verify(self) -> int:
         """Walk every chain of the ledger from its first event.
@@ -147,6 +160,12 @@ class SqlLedger:
         with transaction(self._engine, write=False) as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else Claim(row.endpoint, row.rollout, row.token, row.lease_until)
+
+    def claims(self) -> list[Claim]:
+        """Every claim, by endpoint."""
+        with transaction(self._engine, write=False) as connection:
+            rows = connection.execute(select(endpoint_claims)).all()
+        return sorted((Claim(*row) for row in rows), key=lambda claim: claim.endpoint)
 
     def lease(self, endpoint: str, rollout: str, *, token: str, now: float, until: float, seize: str = "") -> bool:
         """Make `token` the acting process of a claimed endpoint until the wall time `until`; see `ports.ledger`.
@@ -179,6 +198,12 @@ class SqlLedger:
             value = connection.execute(select(cursors.c.value).where(cursors.c.name == name)).scalar_one_or_none()
         return 0 if value is None else int(value)
 
+    def cursors(self) -> dict[str, int]:
+        """Every cursor, by name."""
+        with transaction(self._engine, write=False) as connection:
+            rows = connection.execute(select(cursors.c.name, cursors.c.value)).all()
+        return {row.name: int(row.value) for row in sorted(rows)}
+
     def move_cursor(self, name: str, *, expected: int, value: int) -> bool:
         """Compare-and-set a cursor; False when another process moved it."""
         moved = update(cursors).where(cursors.c.name == name, cursors.c.value == expected).values(value=value)
@@ -210,6 +235,12 @@ class SqlLedger:
                 connection.rollback()
                 return False
         return True
+
+
+def _begun(row: Row[tuple[str, datetime]]) -> tuple[str, list[tuple[int, str]]]:
+    """When a rollout began; then its name, numbers in it as numbers."""
+    at = row.at.isoformat(timespec="microseconds") if isinstance(row.at, datetime) else str(row.at)
+    return at, [(int(part) if part.isdecimal() else -1, part) for part in _NUMBERS.split(row.rollout)]
 
 
 def _head(connection: Connection, rollout: str) -> tuple[int, str]:

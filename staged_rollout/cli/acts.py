@@ -11,6 +11,8 @@ from staged_rollout.cli.output import print_json, say, waiting
 from staged_rollout.cli.reading import status_line
 from staged_rollout.cli.session import NameOption, ReasonOption, RolloutArgument, Session, rollout_id, shared
 from staged_rollout.cli.settling import Settled, settle
+from staged_rollout.cli.signing import AnswererOption, KeyOption, signer
+from staged_rollout.operations.approve import Signer
 from staged_rollout.report.status import status_row
 from staged_rollout.state import Actor, RolloutState, State
 
@@ -19,12 +21,15 @@ TimeoutOption = Annotated[
 ]
 DEFAULT_TIMEOUT_S = 600.0
 
-_ACTS = {
-    "approve": ("Approve the decision that asks for it.", "--as growth-ml --reason 'the gain holds on both plans'"),
-    "reject": (
-        "Reject the decision that asks for approval.",
-        "--as growth-ml --reason 'too early'",
+_SIGNED = "Signed with your key where the environment has keys of the group that is asked."
+_ANSWERS = {
+    "approve": (
+        f"Approve the decision that asks for it.\n\n{_SIGNED}",
+        "--as ana --reason 'the gain holds on both plans'",
     ),
+    "reject": (f"Reject the decision that asks for approval.\n\n{_SIGNED}", "--as ana --reason 'too early'"),
+}
+_ACTS = {
     "pause": ("Block forward moves until resume; guards keep watching.", "--as ana --reason 'incident 112 is open'"),
     "resume": ("End a pause.", "--as ana --reason 'incident 112 is closed'"),
     "note": ("Write a note into the ledger.", "--as ana --reason 'support reports slow pages since 02:00'"),
@@ -44,6 +49,8 @@ _ANSWER = 'JSON: {"rollout", "act", "changed", "status", "endpoint"}; status has
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    for act, (what, example) in _ANSWERS.items():
+        app.command(act, help=_help(act, what, example, "endpoint is null."))(shared(_answering(act)))
     for act, (what, example) in _ACTS.items():
         app.command(act, help=_help(act, what, example, "endpoint is null."))(shared(_plain(act)))
     for act, (what, example) in _ROUTERS_FIRST.items():
@@ -115,6 +122,17 @@ def _plain(act: str) -> Callable[..., None]:
     return command
 
 
+def _answering(act: str) -> Callable[..., None]:
+    def command(
+        session: Session, rollout: RolloutArgument, name: AnswererOption, reason: ReasonOption, key: KeyOption = None
+    ) -> None:
+        state, before = _operated(session, act, rollout, name, reason, signer(key))
+        answer(session, act, state, before, None)
+
+    command.__name__ = act
+    return command
+
+
 def _routers_first(act: str) -> Callable[..., None]:
     def command(
         session: Session,
@@ -130,12 +148,14 @@ def _routers_first(act: str) -> Callable[..., None]:
     return command
 
 
-def _operated(session: Session, act: str, rollout: str, name: str, reason: str) -> tuple[RolloutState, int]:
+def _operated(
+    session: Session, act: str, rollout: str, name: str, reason: str, sign: Signer | None = None
+) -> tuple[RolloutState, int]:
     from staged_rollout.operations.operate import Act, operate
 
     platform = session.platform
     before = platform.ledger.head(rollout_id(rollout))
-    return operate(platform, rollout, Act(act), Actor(name), reason), before
+    return operate(platform, rollout, Act(act), Actor(name), reason, sign=sign), before
 
 
 def _help(act: str, what: str, example: str, endpoint: str) -> str:

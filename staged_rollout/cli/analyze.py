@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 from staged_rollout.cli.lake_option import LakeOption, home_with
 from staged_rollout.cli.output import as_data, counting, print_json, print_table, say, where
 from staged_rollout.cli.session import DEFAULT_ENVIRONMENT, Session, shared
+from staged_rollout.cli.times import given_time
 from staged_rollout.errors import NotFoundError, PlatformError, SpecError
 from staged_rollout.ports import Platform
 from staged_rollout.report.figures import NONE, count, interval, moment, p_value, points, score, share
@@ -81,7 +82,7 @@ def analyze(
 
     environment = _environment(session)
     spec = load_rollout(_file(session, rollout_file), environment=environment)
-    asked = Asked(rollout, champion, candidate, _time("--since", since), _time("--as-of", as_of))
+    asked = Asked(rollout, champion, candidate, given_time("--since", since), given_time("--as-of", as_of))
     if plot is not None and plot.suffix != ".svg":
         raise SpecError(f"--plot {plot.name} is not a picture that can be written", hint="a name that ends in .svg")
     platform = _existing(session, environment, lake)
@@ -272,23 +273,3 @@ def _existing(session: Session, environment: EnvironmentSpec, lake: Path | None)
             lake=str(home.lake),
         )
     return open_platform(environment, home)
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    """A day, or a moment with its zone.
-
-    Raises:
-        SpecError: it is neither.
-    """
-    if text is None:
-        return None
-    accepts = "a day such as 2026-03-10, or a moment with its zone such as 2026-03-10T18:00+01:00"
-    try:
-        if len(text) == len("2026-03-10"):
-            return datetime.combine(date.fromisoformat(text), time(), UTC)
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise SpecError(f"{option} {text[:40]!r} is no time; accepted: {accepts}") from None
-    if found.tzinfo is None:
-        raise SpecError(f"{option} {text} has no time zone; accepted: {accepts}")
-    return found.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Commands that only read: status, history, ledger verify, version."""
+"""Commands that only read: status, history, version."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import staged_rollout
 from staged_rollout.cli.output import as_data, print_json, print_table, say
 from staged_rollout.cli.session import RolloutArgument, Session, rollout_id, shared
 from staged_rollout.errors import LedgerCorruptError
-from staged_rollout.ports import Ledger
-from staged_rollout.report.figures import NONE, count, moment, share, usd
+from staged_rollout.report.figures import NONE, moment, share, usd
 from staged_rollout.report.history import history_rows
 from staged_rollout.report.inert import one_line
 from staged_rollout.report.status import StatusRow, status_row
@@ -24,9 +23,6 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command("status")(shared(status))
     app.command("history")(shared(history))
-    ledger = typer.Typer(help="The ledger itself: verify.", rich_markup_mode=None)
-    ledger.command("verify")(shared(verify))
-    app.add_typer(ledger, name="ledger")
     app.command("version")(shared(version))
 
 
@@ -90,34 +86,6 @@ def history(session: Session, rollout: RolloutArgument) -> None:
     print_table(("#", "when", "who", "what"), cells)
 
 
-def verify(session: Session) -> None:
-    """Check every event against its hash.
-
-    Walks the chain of each rollout from its first event, and folds the events into a state.
-
-    JSON: {"intact", "events", "rollouts": [{"rollout", "events", "intact", "message"}]}; leaves with 6 when one is not.
-
-    Example: staged-rollout ledger verify
-    """
-    ledger = session.platform.ledger
-    checked = [_verified(ledger, name) for name in ledger.rollouts()]
-    broken = [error for _, _, error in checked if error is not None]
-    events = sum(number for _, number, _ in checked)
-    if session.as_json:
-        rollouts = [
-            {"rollout": name, "events": number, "intact": error is None, "message": error.message if error else ""}
-            for name, number, error in checked
-        ]
-        print_json({"intact": not broken, "events": events, "rollouts": rollouts})
-    else:
-        for name, number, error in checked:
-            say(f"{name}: {error.message if error else count(number, 'event') + ', intact'}", "red" if error else "")
-        if not broken:
-            say(f"the ledger is intact: {count(events, 'event')} in {count(len(checked), 'rollout')}")
-    if broken:
-        raise broken[0]
-
-
 def version(session: Session) -> None:
     """The version of the program.
 
@@ -156,14 +124,3 @@ def _status_cells(row: StatusRow) -> tuple[str, ...]:
 
 def _who(actor: str, *, verified: bool) -> str:
     return one_line(actor) + (" (verified)" if verified else "")
-
-
-def _verified(ledger: Ledger, rollout: str) -> tuple[str, int, LedgerCorruptError | None]:
-    from staged_rollout.state import fold
-
-    try:
-        events = ledger.events(rollout)
-        fold(events)
-    except LedgerCorruptError as error:
-        return rollout, ledger.head(rollout), error
-    return rollout, len(events), None

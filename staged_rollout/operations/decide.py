@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from staged_rollout.evidence import Evidence
+from staged_rollout.operations.approve import confirm_approval
 from staged_rollout.operations.journal import code_version, entering, write
 from staged_rollout.operations.plan import freeze_plan
 from staged_rollout.operations.reconcile import restore_routing
@@ -73,9 +74,12 @@ def act_on(
 
     Raises:
         StaleSequenceError: the ledger moved on since the evidence was gathered; nothing was written.
+        NotApproverError: the approval that it acts on must be signed, and is not; nothing was written.
     """
     if state.terminal:
         return state
+    if state.state is State.AWAITING_APPROVAL and decision.to is State.PROMOTING:
+        confirm_approval(platform, state)
     events = _look(state, evidence) + _holds(state, decision)
     if events or decision.to is not None:
         payload = decision_payload(state, evidence, decision)

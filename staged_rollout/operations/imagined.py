@@ -14,6 +14,7 @@ from staged_rollout.ports import (
     Checks,
     Claim,
     EndpointStatus,
+    EndpointTarget,
     HealthReading,
     ObservedEndpoint,
     ObservedVariant,
@@ -112,7 +113,12 @@ class ImaginedServing:
 
     ledger: ImaginedLedger
 
-    def describe(self, endpoint: str) -> ObservedEndpoint:
+    def describe(
+        self,
+        endpoint: str,
+        *,
+        expected: EndpointTarget | None = None,  # noqa: ARG002 - the port's signature
+    ) -> ObservedEndpoint:
         """The endpoint as desired."""
         target = endpoint_target(fold(self.ledger.log))
         shadow = _observed(target.shadow) if target.shadow else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 
-from staged_rollout.errors import NotApproverError, RefusedError, StaleSequenceError
+from staged_rollout.errors import ConflictError, NotApproverError, RefusedError, StaleSequenceError
+from staged_rollout.operations.approve import Signer, answer
 from staged_rollout.operations.journal import entering, load, write
 from staged_rollout.operations.reconcile import owns_endpoint, restore_routing
-from staged_rollout.policy import asking_decision
 from staged_rollout.ports import Platform
 from staged_rollout.state import Actor, EventType, HoldReason, NewEvent, RolloutState, State
 
@@ -28,8 +29,10 @@ ATTEMPTS = 5
 """How often an act is tried again when the ledger moves on meanwhile."""
 
 
-def operate(platform: Platform, rollout: str, act: Act, actor: Actor, reason: str) -> RolloutState:
-    """Do one act. Doing it again changes nothing.
+def operate(
+    platform: Platform, rollout: str, act: Act, actor: Actor, reason: str, *, sign: Signer | None = None
+) -> RolloutState:
+    """Do one act. Doing it again changes nothing. An answer that is refused for who gave it leaves a note.
 
     Args:
         platform: Where the rollout lives.
@@ -37,6 +40,7 @@ def operate(platform: Platform, rollout: str, act: Act, actor: Actor, reason: st
         act: What to do.
         actor: Who, and whether that was verified.
         reason: Why; required.
+        sign: Asked for a signature where an answer must be signed; None: nobody can sign here.
 
     Raises:
         RefusedError: the state does not allow it, or the reason is empty.
@@ -50,14 +54,29 @@ def operate(platform: Platform, rollout: str, act: Act, actor: Actor, reason: st
     for attempt in range(ATTEMPTS):
         state = load(platform, rollout)
         try:
-            return _act(platform, state, act, actor, reason.strip())
+            return _act(platform, state, act, actor, reason.strip(), sign)
+        except NotApproverError as refused:
+            _note_refusal(platform, state, act, actor, refused)
+            raise
         except StaleSequenceError:
             if attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
 
 
-def _act(platform: Platform, state: RolloutState, act: Act, actor: Actor, reason: str) -> RolloutState:
+def _note_refusal(platform: Platform, state: RolloutState, act: Act, actor: Actor, refused: NotApproverError) -> None:
+    """Somebody tried: that belongs into the ledger, once in a row, and never stands in the way of the refusal."""
+    text = f"refused to {act} for {actor.name}: {refused.message}"
+    last = platform.ledger.events(state.rollout, after=state.seq - 1)[-1]
+    if last.type is EventType.NOTED and last.payload["text"] == text:
+        return
+    with suppress(ConflictError):
+        write(platform, state, [NewEvent(EventType.NOTED, {"text": text, "refused": str(act)})], Actor(actor.name))
+
+
+def _act(
+    platform: Platform, state: RolloutState, act: Act, actor: Actor, reason: str, sign: Signer | None
+) -> RolloutState:
     match act:
         case Act.NOTE:
             return write(platform, state, [NewEvent(EventType.NOTED, {"text": reason})], actor)
@@ -73,7 +92,7 @@ def _act(platform: Platform, state: RolloutState, act: Act, actor: Actor, reason
             payload = {"reason": str(HoldReason.OPERATOR), "detail": reason}
             return write(platform, state, [NewEvent(EventType.RELEASED, payload)], actor)
         case Act.APPROVE | Act.REJECT:
-            return _answer(platform, state, act, actor, reason)
+            return answer(platform, state, str(act), actor, reason, sign)
         case Act.ROLLBACK:
             return roll_back(platform, state, f"rolled back by {actor.name}: {reason}", actor)
         case Act.CANCEL:
@@ -119,29 +138,6 @@ def cancel_before_exposure(platform: Platform, state: RolloutState, reason: str,
         return restore_routing(platform, after, actor)
     _refuse_if_over(state, Act.CANCEL)
     raise RefusedError(f"{state.rollout} is {state.state}: people meet the candidate", hint="staged-rollout rollback")
-
-
-def _answer(platform: Platform, state: RolloutState, act: Act, actor: Actor, reason: str) -> RolloutState:
-    if state.state is not State.AWAITING_APPROVAL:
-        raise RefusedError(f"{state.rollout} is {state.state}: no decision waits for approval", rollout=state.rollout)
-    wanted = state.spec.decide.win.who
-    members = platform.environment.approvers.get(wanted or "", ())
-    if actor.name != wanted and actor.name not in members:
-        raise NotApproverError(
-            f"{actor.name} is not among the approvers of this decision: {wanted}",
-            hint=f"one of them runs: staged-rollout {act} {state.rollout} --as {wanted} --reason ...",
-        )
-    asking = asking_decision(state)
-    if state.approval is not None and state.approval.decision_seq == asking:
-        if state.approval.approved == (act is Act.APPROVE):
-            return state
-        answer = "approved" if state.approval.approved else "rejected"
-        raise RefusedError(
-            f"decision {asking} was {answer} by {state.approval.actor} already",
-            hint="staged-rollout rollback stops it whatever was approved",
-        )
-    kind = EventType.APPROVED if act is Act.APPROVE else EventType.REJECTED
-    return write(platform, state, [NewEvent(kind, {"decision_seq": asking, "reason": reason})], actor)
 
 
 def _refuse_if_over(state: RolloutState, act: Act) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from staged_rollout.ports.lens import Lens
 from staged_rollout.ports.logs import LogKind
@@ -224,6 +225,23 @@ class Lake(Protocol):
         Raises:
             NotFoundError: no such statement.
             DataError: the statement does not fit its parameters or tables.
+        """
+        ...
+
+    def save(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        *,
+        batch: Batch,
+        path: Path,
+        form: Literal["parquet", "csv"] = "parquet",
+    ) -> None:
+        """As `query`, writing the answer into a file without holding all of it: for lists that people take away.
+
+        Raises:
+            NotFoundError: no such statement.
+            DataError: the statement does not fit its parameters or tables, or the file cannot be written.
         """
         ...
 

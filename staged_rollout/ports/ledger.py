@@ -71,11 +71,15 @@ class Ledger(Protocol):
         ...
 
     def rollouts(self) -> list[str]:
-        """All rollouts, in the order of their first event."""
+        """All rollouts, in the order of their first event; of the same moment, churn-v2 before churn-v10."""
         ...
 
     def claim_of(self, endpoint: str) -> Claim | None:
         """Who owns the endpoint."""
+        ...
+
+    def claims(self) -> list[Claim]:
+        """Every claim, by endpoint."""
         ...
 
     def lease(self, endpoint: str, rollout: str, *, token: str, now: float, until: float, seize: str = "") -> bool:
@@ -100,6 +104,10 @@ class Ledger(Protocol):
 
     def cursor(self, name: str) -> int:
         """How far a reader has come (0 at first): notifications sent, registry versions seen."""
+        ...
+
+    def cursors(self) -> dict[str, int]:
+        """Every cursor, by name."""
         ...
 
     def move_cursor(self, name: str, *, expected: int, value: int) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from staged_rollout.records.blocks import LineKind
 from staged_rollout.records.field_rules import problems_of
@@ -15,6 +15,7 @@ from staged_rollout.spec.findings import Finding, spec_error
 from staged_rollout.spec.locations import config_file, configs_dir
 from staged_rollout.spec.model import Instance
 from staged_rollout.spec.prices import PriceOverrides
+from staged_rollout.spec.public_key import PersonName, PersonsKeys, fingerprint
 from staged_rollout.spec.values import Duration, FrozenModel
 from staged_rollout.spec.yaml_model import load_model
 
@@ -27,7 +28,16 @@ _PLACES: tuple[tuple[Port, Place], ...] = (
     ("lake", "lake"),
 )
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
-PublicKey = Annotated[str, Field(min_length=16, max_length=4096)]
+
+
+def _named(group: Any) -> Any:
+    if isinstance(group, list | tuple):
+        raise ValueError("is a list of keys; a signature must name a person, so each key stands under a name")  # noqa: TRY004
+    return {} if group is None else group
+
+
+Group = Annotated[dict[PersonName, PersonsKeys], BeforeValidator(_named)]
+"""People who may answer for a group, each with one public key or several."""
 
 
 class Adapters(FrozenModel):
@@ -104,7 +114,7 @@ class EnvironmentSpec(FrozenModel):
         kms_key: Key that encrypts what is written to AWS.
         aws: Where adapters on AWS write, and what they read.
         adapters: The choice for each port.
-        approvers: Groups that a rollout can ask, each with its members' public keys.
+        approvers: Groups that a rollout can ask; who has keys here must sign, an empty group is taken at its word.
         defaults: Defaults of rollout keys.
         logs: Logs of others that every ingest reads too.
         prices: What differs from `configs/prices.yaml`.
@@ -126,8 +136,8 @@ class EnvironmentSpec(FrozenModel):
     )
     aws: AwsSpec = Field(default=AwsSpec(), description="bucket, prefix, queue, model_role and more")
     adapters: Adapters = Field(default=Adapters(), description="embedded or aws for each port")
-    approvers: dict[str, tuple[PublicKey, ...]] = Field(
-        default_factory=dict, description="groups, each a list of public keys"
+    approvers: dict[str, Group] = Field(
+        default_factory=dict, description="groups, each with people: {growth-ml: {ana: ssh-ed25519 AAAA...}}"
     )
     defaults: EnvironmentDefaults = EnvironmentDefaults()
     logs: tuple[LogSpec, ...] = Field(default=(), description="a list of {source, format, endpoint, variant, fields}")
@@ -150,6 +160,18 @@ class EnvironmentSpec(FrozenModel):
         if holds_password or "password=" in ledger:
             raise ValueError("holds a password, which belongs in PGPASSFILE or STAGED_ROLLOUT_LEDGER")
         return ledger
+
+    @field_validator("approvers")
+    @classmethod
+    def _one_person_per_key(cls, approvers: dict[str, Group]) -> dict[str, Group]:
+        for group, people in approvers.items():
+            owners: dict[str, str] = {}
+            for person, keys in people.items():
+                for key in keys:
+                    if owners.setdefault(key, person) != person:
+                        both = f"{owners[key]} and {person}"
+                        raise ValueError(f"{group}: {both} have the same key {fingerprint(key)}")
+        return approvers
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -41,17 +41,20 @@ class Instant:
         self.changing = False
         self.calls = 0
 
-    def describe(self, endpoint: str) -> ObservedEndpoint | None:
+    def describe(self, endpoint: str, *, expected: EndpointTarget | None = None) -> ObservedEndpoint | None:
         status = EndpointStatus.UPDATING if self.changing else EndpointStatus.IN_SERVICE
         self.changing = False
         return ObservedEndpoint(endpoint, status, self.production, None, "churn-prod-1")
 
     def apply(self, target: EndpointTarget) -> Applied:
-        self.calls += 1
-        self.production = tuple(
+        wanted = tuple(
             ObservedVariant(to.name, to.reference, to.weight, to.instance_type, to.instance_count)
             for to in target.production
         )
+        if wanted == self.production:
+            return Applied.UNCHANGED
+        self.calls += 1
+        self.production = wanted
         self.changing = True
         return Applied.STARTED
 

@@ -244,7 +244,7 @@ ROLLOUT = "churn-v3"
 @cache
 def _world(state: State, step: int, spec: str) -> tuple[FakePlatform, TemporaryDirectory[str]]:
     folder = TemporaryDirectory()  # kept with its world until the tests end
-    platform = FakePlatform.at(Path(folder.name) / "world", approvers={"growth-ml": ["ssh-ed25519 AAAA-growth"]})
+    platform = FakePlatform.at(Path(folder.name) / "world", approvers={"growth-ml": {}})
     rollout = platform.begin(RolloutSpec.model_validate_json(spec))
     assert rollout == ROLLOUT
     if state is not State.REGISTERED:

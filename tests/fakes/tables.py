@@ -68,6 +68,10 @@ PARAMETERS = {
     "sources": ["s"],
     "first_line": 1,
     "last_line": 10,
+    "since": T0 - DAY,
+    "until": T0 + 30 * DAY,
+    "first_day": T0.date() - DAY,
+    "units": None,
 }
 
 

@@ -384,7 +384,7 @@ def test_invariant_08_the_unit_of_routing_is_the_unit_of_analysis(tmp_path):
     """A file that routes by request and measures by customer does not lint; the same file with one unit does."""
     text = CONFIG.read_text()
     file = tmp_path / "churn.yaml"
-    environment = EnvironmentSpec(name="tests", local=True, approvers={"growth-ml": ("ssh-ed25519 AAAA-growth",)})
+    environment = EnvironmentSpec(name="tests", local=True, approvers={"growth-ml": {}})
     file.write_text(text)
     assert [found for found in lint_rollout(file, environment) if found.severity == "error"] == []
     assert "unit: customer_id " in text

@@ -19,7 +19,10 @@ from staged_rollout.errors import NotFoundError, StagedRolloutError
 
 HEAVY = ("prefect", "mlflow", "sagemaker", "great_expectations", "pandas", "duckdb", "pyiceberg", "scipy", "boto3")
 COMMANDS = sorted(set(get_command(app).commands) - {"ledger", "lake"})
-IN_GROUPS = [["ledger", "verify"], *(["lake", name] for name in ("tables", "files", "verify", "compact", "erase"))]
+IN_GROUPS = [
+    *(["ledger", name] for name in ("verify", "export", "backup", "restore")),
+    *(["lake", name] for name in ("tables", "files", "verify", "compact", "erase")),
+]
 ACTS = ("approve", "reject", "pause", "resume", "rollback", "cancel", "note", "restore")
 HOSTILE = (
     "../../x",

@@ -53,6 +53,7 @@ def test_a_path_is_taken_as_it_is(tmp_path):
     assert load_environment(str(tmp_path / "e.yaml")).name == "e"
 
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 DAMAGED = [
     ("name: other\n", 1, "name", "is not the file's name", "e"),
     (HEAD + "clok: real\n", 3, "clok", "did you mean 'clock'", "name, local"),
@@ -75,7 +76,10 @@ DAMAGED = [
     (HEAD + "ledger: somewhere\n", 3, "ledger", "not a SQLAlchemy URL", "SQLAlchemy URL"),
     (HEAD + "defaults:\n  blind_after: soon\n", 4, "defaults.blind_after", "is not a duration", "30m"),
     (HEAD + "defaults:\n  instances: 3\n", 4, "defaults.instances", "did you mean 'instance'", "capture_delay"),
-    (HEAD + "approvers:\n  growth-ml:\n    - short\n", 5, "approvers.growth-ml.0", "at least 16", "public keys"),
+    (HEAD + "approvers:\n  growth-ml:\n    - a key\n", 4, "approvers.growth-ml", "under a name", "with people"),
+    (HEAD + "approvers:\n  ml:\n    ana: short\n", 5, "approvers.ml.ana.0", "key of kind 'short'", "with people"),
+    (HEAD + "approvers:\n  ml:\n    ana: ssh-ed25519 AAAA\n", 5, "approvers.ml.ana.0", "not a whole", "with people"),
+    (HEAD + f"approvers:\n  ml: {{ana: {KEY}, ben: {KEY}}}\n", 3, "approvers", "ana and ben have the same", "people"),
     (HEAD + "prices: {per_million_requests: -1}\n", 3, "prices.per_million_requests", "greater than", "from 0"),
     (HEAD + "drain_s: -1\n", 3, "drain_s", "greater than", "from 0"),
     (HEAD + "poll_s: 0\n", 3, "poll_s", "greater than", "above 0"),

@@ -14,7 +14,8 @@ from staged_rollout.spec.load import load_rollout
 CONFIGS = Path(__file__).parents[2] / "configs"
 CHURN = (CONFIGS / "rollouts" / "churn.yaml").read_text(encoding="utf-8")
 LOCAL = EnvironmentSpec(name="local", local=True)
-REMOTE = EnvironmentSpec(name="production", approvers={"growth-ml": ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",)})
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+REMOTE = EnvironmentSpec(name="production", approvers={"growth-ml": {"ana": KEY}})
 
 
 def lint(tmp_path, text, environment=REMOTE):
