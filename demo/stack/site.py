@@ -113,7 +113,7 @@ class Site:
 
     def _check(self) -> None:
         """Start servers again that have died, and submit the next candidate when the last one has its answer."""
-        if any(process.poll() is not None for process in self._servers._running.values()):  # noqa: SLF001
+        if not self._servers.alive:
             _LOG.warning("a server has died; both are started again")
             self._servers.stop()
             self._servers.start()

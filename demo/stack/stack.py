@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 POOL = "rollouts"
 RUNS_AT_A_TIME = 3
 EVERY_MINUTE = "* * * * *"
+_TOLD = {"PREFECT_API_URL", "PREFECT_HOME"}
 SCHEMA = "staged_rollout"
 """Of the ledger's tables: Prefect has a table named events too."""
 
@@ -41,6 +43,7 @@ class Stack:
         self._say = say
         self._processes = Processes(home / "stack")
         self._settings = home / "stack" / "settings.json"
+        self._shell = home / "stack" / "environment.sh"
 
     def up(self, port: int | None, database: str | None) -> None:
         """Start what does not run, in order, and say where everything is.
@@ -145,12 +148,16 @@ class Stack:
             environment["PREFECT_API_DATABASE_CONNECTION_URL"] = prefect
             environment["STAGED_ROLLOUT_LEDGER"] = ledger
             make_schema(database)
+        names = sorted(name for name in environment if name.startswith("STAGED_ROLLOUT_") or name in _TOLD)
+        lines = [f"export {name}={shlex.quote(environment[name])}\n" for name in names]
+        # A file of its owner alone: the database's URL may hold a password.
+        replace_file(self._shell, "".join(lines).encode(), durable=False)
         return environment
 
     def _told(self, api: str) -> None:
         ready = json.loads((self._home / READY).read_bytes())
         ui = api.removesuffix("/api")
-        home = os.path.relpath(self._home)
+        shell = os.path.relpath(self._shell)
         for line in (
             "",
             f"Prefect's pages  {ui}",
@@ -158,7 +165,7 @@ class Stack:
             f"endpoint         {ready['endpoint']}   (boto3: endpoint_url)",
             "",
             "v2 is being tried; its stages last minutes. Where it is:",
-            f"  .venv/bin/staged-rollout --home {home} --configs {home}/configs --environment {ENVIRONMENT} status",
+            f"  . {shell}; .venv/bin/staged-rollout status",
             "make down stops everything",
         ):
             self._say(line)

@@ -99,6 +99,17 @@ class AwsSession:
                 self._clients[key] = self._made(service, options)
             return self._clients[key]
 
+    @property
+    def boto3(self) -> Any:
+        """The boto3 session itself, for a library that signs requests on its own.
+
+        Raises:
+            PlatformError: there are no credentials, or AWS does not answer.
+            RefusedError: the credentials belong to another account.
+        """
+        self._checked()
+        return self._session
+
     @cached_property
     def identity(self) -> Identity:
         """Who we are: one call.

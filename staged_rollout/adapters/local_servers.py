@@ -99,6 +99,11 @@ class LocalServers:
         """Process ids by `endpoint` and `router`."""
         return {name: process.pid for name, process in self._running.items()}
 
+    @property
+    def alive(self) -> bool:
+        """Whether both were started and neither has ended."""
+        return len(self._running) == 2 and all(process.poll() is None for process in self._running.values())
+
     def start(self) -> None:
         """Stop what an earlier run left, start both, and wait until they answer.
 

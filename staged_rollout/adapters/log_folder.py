@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from staged_rollout.adapters.log_bytes import read_bytes
@@ -14,6 +15,7 @@ from staged_rollout.ports.logs import LogFile, LogKind
 from staged_rollout.spec.home import Home
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
+_HOUR = re.compile(r"/(\d{4})/(\d{2})/(\d{2})/(\d{2})/[^/]+$", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
@@ -42,9 +44,23 @@ def place_of(name: str) -> Place | None:
         return Place("predictions", parts[2])
     if parts[:2] == ("logs", "outcomes") and len(parts) == 4 and _NAME.fullmatch(parts[2]):
         return Place("outcomes", parts[2])
+    if parts[:2] == ("logs", "ground-truth") and len(parts) == 8 and _NAME.fullmatch(parts[2]) and hour_of(name):
+        return Place("ground-truth", parts[2])
     if parts[0] == "capture" and len(parts) == 8 and _NAME.fullmatch(parts[1]) and _NAME.fullmatch(parts[2]):
         return Place("capture", parts[1], parts[2])
     return None
+
+
+def hour_of(name: str) -> datetime | None:
+    """The last moment of the hour that a path ends in, `yyyy/mm/dd/hh/FILE`; None when it does not."""
+    match = _HOUR.search(name)
+    if match is None:
+        return None
+    year, month, day, hour = map(int, match.groups())
+    try:
+        return datetime(year, month, day, hour, tzinfo=UTC) + timedelta(hours=1) - timedelta(microseconds=1)
+    except ValueError:
+        return None
 
 
 class LogFolder:
@@ -78,6 +94,7 @@ class LogFolder:
                         place.variant,
                         version,
                         compressed=name.endswith(".gz"),
+                        at=hour_of(name) if place.kind == "ground-truth" else None,
                     )
                 )
         return sorted(found, key=lambda file: file.name)
@@ -96,6 +113,9 @@ class LogFolder:
                 file=file.name,
             )
         yield from read_bytes(path, file.name, start=start, size=file.size, compressed=file.compressed)
+
+    def settled(self) -> None:
+        """Nothing is kept: a listing is cheap, and always whole."""
 
     def _inside(self, path: Path) -> bool:
         resolved = path.resolve()

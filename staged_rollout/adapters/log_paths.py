@@ -11,12 +11,12 @@ import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from glob import glob, has_magic
 from pathlib import Path
 
 from staged_rollout.adapters.log_bytes import read_bytes
-from staged_rollout.adapters.log_folder import place_of
+from staged_rollout.adapters.log_folder import hour_of, place_of
 from staged_rollout.errors import DataError, LineRejectedError, SpecError
 from staged_rollout.ports.logs import LogFile, LogKind, LogSource
 from staged_rollout.records.blocks import TABLE_OF
@@ -30,7 +30,6 @@ DEFAULT_ENDPOINT = "local"
 
 _GZIP = b"\x1f\x8b"
 _LEFT_OUT = (".", "_")
-_HOUR = re.compile(r"/(\d{4})/(\d{2})/(\d{2})/(\d{2})/[^/]+$", re.ASCII)
 _CAPTURE = re.compile(r"/([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)/\d{4}/\d{2}/\d{2}/\d{2}/[^/]+$", re.ASCII)
 
 
@@ -112,6 +111,9 @@ class LogPaths:
             raise DataError(f"{file.name} {self._broken[file.name]}", file=file.name)
         path = self._home.root / file.name if self._home else Path(file.name)
         yield from read_bytes(path, file.name, start=start, size=file.size, compressed=file.compressed)
+
+    def settled(self) -> None:
+        """Nothing is kept: a listing is cheap, and always whole."""
 
     def _paths(self, source: str) -> Iterator[Path]:
         given = self._base / Path(source).expanduser()
@@ -208,7 +210,7 @@ class LogPaths:
                     file=file.name,
                 )
         if kind == "ground-truth":
-            at = _hour_of(file.name) or datetime.fromtimestamp(written, UTC)
+            at = hour_of(file.name) or datetime.fromtimestamp(written, UTC)
         return replace(file, kind=kind, endpoint=endpoint or DEFAULT_ENDPOINT, variant=variant, fields=fields, at=at)
 
     def _kind(self, file: LogFile, entry: LogEntry) -> LogKind:
@@ -256,6 +258,11 @@ class JoinedLogs:
         """As the source that lists it."""
         return (self.others if Path(file.name).is_absolute() else self.home).read(file, start)
 
+    def settled(self) -> None:
+        """As both."""
+        self.home.settled()
+        self.others.settled()
+
 
 def format_name(kind: LogKind) -> str:
     """What the command line calls a kind."""
@@ -276,15 +283,3 @@ def _reading(file: LogFile) -> str:
         f"{ours}={theirs or ''}" for ours, theirs in {**file.fields.theirs, **file.fields.measures}.items()
     )
     return f"{format_name(file.kind)} of endpoint {file.endpoint}" + (f" with {names}" if names else "")
-
-
-def _hour_of(name: str) -> datetime | None:
-    """The last moment of the hour that a path ends in."""
-    match = _HOUR.search(name)
-    if match is None:
-        return None
-    year, month, day, hour = map(int, match.groups())
-    try:
-        return datetime(year, month, day, hour, tzinfo=UTC) + timedelta(hours=1) - timedelta(microseconds=1)
-    except ValueError:
-        return None

@@ -101,18 +101,11 @@ class EmbeddedPlatform:
     def logs(self) -> LogSource:
         """The home's folders, and whatever else the environment's `logs:` names."""
         from staged_rollout.adapters.log_folder import LogFolder
+        from staged_rollout.adapters.log_paths import JoinedLogs
 
         folders = LogFolder(self._home)
-        if not self._environment.logs:
-            return folders
-        from staged_rollout.adapters.log_paths import JoinedLogs, LogEntry, LogPaths
-
-        entries = [
-            LogEntry(log.source, log.kind, log.endpoint, log.variant, log.fields) for log in self._environment.logs
-        ]
-        return JoinedLogs(
-            folders, LogPaths(entries, self._home.root, home=self._home, apart=self._home.lake, lenient=True)
-        )
+        others = self._other_logs(self._home)
+        return folders if others is None else JoinedLogs(folders, others)
 
     @cached_property
     def lake(self) -> Lake:
@@ -148,3 +141,14 @@ class EmbeddedPlatform:
         from staged_rollout.adapters.notifier_log import LogNotifier
 
         return self._notifier or LogNotifier(self._home.root / "notifications.jsonl")
+
+    def _other_logs(self, home: Home | None) -> LogSource | None:
+        """What the environment's `logs:` names; files below a home given keep their names there."""
+        if not self._environment.logs:
+            return None
+        from staged_rollout.adapters.log_paths import LogEntry, LogPaths
+
+        entries = [
+            LogEntry(log.source, log.kind, log.endpoint, log.variant, log.fields) for log in self._environment.logs
+        ]
+        return LogPaths(entries, self._home.root, home=home, apart=self._home.lake, lenient=True)

@@ -77,10 +77,16 @@ class AwsPlatform(EmbeddedPlatform):
 
     @cached_property
     def logs(self) -> LogSource:
-        """S3."""
+        """S3, and whatever else the environment's `logs:` names."""
         if not self.environment.on_aws("logs"):
             return super().logs
-        raise self._missing("logs")
+        from staged_rollout.adapters.log_paths import JoinedLogs
+        from staged_rollout.adapters.logs_s3 import S3Logs
+
+        memory = self.home.lake / "listed-logs.json"
+        objects = S3Logs(self.place("capture"), self.place("logs"), memory=memory, now=self.clock.now)
+        others = self._other_logs(None)
+        return objects if others is None else JoinedLogs(objects, others)
 
     @cached_property
     def lake(self) -> Lake:
@@ -91,17 +97,28 @@ class AwsPlatform(EmbeddedPlatform):
 
     @cached_property
     def health(self) -> Health:
-        """CloudWatch."""
+        """CloudWatch, beside the counters of routers that share this home."""
         if not self.environment.on_aws("health"):
             return super().health
-        raise self._missing("health")
+        from staged_rollout.adapters.health_cloudwatch import CloudWatchHealth, JoinedHealth
+
+        watched = CloudWatchHealth(self.aws.client("cloudwatch"), self.aws.client("sagemaker"), now=self.clock.now)
+        return JoinedHealth(super().health, watched)
 
     @cached_property
     def tracker(self) -> Tracker:
-        """SageMaker-managed MLflow."""
-        if not self.environment.on_aws("tracker"):
-            return super().tracker
-        raise self._missing("tracker")
+        """SageMaker-managed MLflow or MLflow on SQLite, and CloudWatch's metrics where it is the one that watches."""
+        mlflow = self._managed_mlflow() if self.environment.on_aws("tracker") else super().tracker
+        if not self.environment.on_aws("health"):
+            return mlflow
+        from staged_rollout.adapters.tracker_cloudwatch import CloudWatchTracker, SeveralTrackers
+
+        return SeveralTrackers([mlflow, CloudWatchTracker(self.aws.client("cloudwatch"), now=self.clock.now)])
+
+    def _managed_mlflow(self) -> Tracker:
+        from staged_rollout.adapters.tracker_sagemaker import SageMakerMlflowTracker
+
+        return SageMakerMlflowTracker(str(self.environment.aws.mlflow), self.aws)
 
     def place(self, place: Place) -> S3Place:
         """Where something lies, with the client and the key that objects there are written with.

@@ -29,6 +29,8 @@ class MlflowTracker:
         folder: `HOME/registry`; the store is `mlflow.db` in it, artifacts would lie in `artifacts`.
     """
 
+    _check = "check STAGED_ROLLOUT_HOME/registry/mlflow.db"
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
         self._client: MlflowClient | None = None
@@ -58,7 +60,7 @@ class MlflowTracker:
         except (MlflowException, OSError) as error:
             raise PlatformError(
                 f"look {look} of {rollout} was not recorded in MLflow: {error}",
-                hint="check STAGED_ROLLOUT_HOME/registry/mlflow.db; figures are safe in the ledger",
+                hint=f"{self._check}; figures are safe in the ledger",
                 rollout=rollout,
                 look=look,
             ) from error
@@ -78,11 +80,15 @@ class MlflowTracker:
             self._client = MlflowClient(tracking_uri=store, registry_uri=store)
         return self._client
 
+    @property
+    def _artifacts(self) -> str | None:
+        """Where artifacts of looks would lie; None: where the server says."""
+        return (self._folder / "artifacts" / "looks").as_uri()
+
     def _experiment(self, client: MlflowClient, rollout: str) -> str:
         known = client.get_experiment_by_name(rollout)
         if known is None:
-            location = (self._folder / "artifacts" / "looks").as_uri()
-            return str(client.create_experiment(rollout, artifact_location=location))
+            return str(client.create_experiment(rollout, artifact_location=self._artifacts))
         if known.lifecycle_stage == "deleted":
             client.restore_experiment(known.experiment_id)
         return str(known.experiment_id)

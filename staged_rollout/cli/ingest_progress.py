@@ -34,6 +34,10 @@ class WatchedLogs:
         self.lines = 0
         self.unread: set[str] = set()
 
+    def settled(self) -> None:
+        """As the source."""
+        self._source.settled()
+
     def list(self) -> list[LogFile]:
         """All files, as they were listed before."""
         return [*self._files]

@@ -23,6 +23,7 @@ from staged_rollout.evidence.model import (
     SrmCellFigures,
     SrmFigures,
     TrafficFigures,
+    VariantHealthFigures,
     VariantTraffic,
     sealed,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "StopFigures",
     "SuccessFigures",
     "TrafficFigures",
+    "VariantHealthFigures",
     "VariantTraffic",
     "sealed",
 ]

@@ -175,6 +175,32 @@ class DriftFigures(Figures):
     breached: bool
 
 
+class VariantHealthFigures(Figures):
+    """One variant over the last day, as the endpoint's platform measured it; None: not measured.
+
+    Attributes:
+        name: The variant.
+        invocations: Calls, whoever made them.
+        errors_4xx: Answers of the 4xx kind.
+        errors_5xx: Answers of the 5xx kind.
+        latency_ms: Mean time of the model.
+        latency_max_ms: Longest time of the model.
+        cpu: Greatest CPU utilisation, in percent.
+        memory: Greatest memory utilisation, in percent.
+        disk: Greatest disk utilisation, in percent.
+    """
+
+    name: str
+    invocations: int
+    errors_4xx: int
+    errors_5xx: int
+    latency_ms: float | None
+    latency_max_ms: float | None
+    cpu: float | None
+    memory: float | None
+    disk: float | None
+
+
 class HealthFigures(Figures):
     """Whether there is traffic, and whether its logs arrive.
 
@@ -184,13 +210,17 @@ class HealthFigures(Figures):
         newest_row_at: The newest logged row of the endpoint.
         no_traffic: No call for `capture_delay`.
         no_data: Calls, and a log that is older than them by `capture_delay`.
+        variants: What the platform measured of each variant; None where it measures nothing.
     """
+
+    silent: ClassVar[frozenset[str]] = frozenset({"variants"})
 
     calls: int
     last_call_at: datetime | None
     newest_row_at: datetime | None
     no_traffic: bool
     no_data: bool
+    variants: tuple[VariantHealthFigures, ...] | None = None
 
 
 class PlatformFigures(Figures):

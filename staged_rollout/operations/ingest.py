@@ -139,6 +139,8 @@ def ingest(
             files = sorted(files, key=lambda file: (_first_event(logs, file), file.name))
         report = run.all(files, claimed)
         writer.finish(run.versions)
+        if len(run.versions) == len(files):
+            logs.settled()
     head = lake.head()
     seconds = max(clock.wall() - began, 0.0)
     return replace(report, batch=head.number, seconds=seconds, snapshot=head.snapshots.get("predictions"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from staged_rollout.errors import ConflictError
@@ -13,6 +14,7 @@ from staged_rollout.evidence import (
     QualityFigures,
     ShadowFigures,
     TrafficFigures,
+    VariantHealthFigures,
     VariantTraffic,
     sealed,
 )
@@ -190,6 +192,7 @@ def _health(window: Window, now: datetime) -> HealthFigures:
         newest_row_at=newest,
         no_traffic=now - idle_since > spec.capture_delay,
         no_data=no_data,
+        variants=tuple(VariantHealthFigures(**asdict(one)) for one in reading.variants) or None,
     )
 
 

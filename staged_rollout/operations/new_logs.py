@@ -35,6 +35,10 @@ class MeasuredLogs:
         """The file's bytes, as the source gives them."""
         return self._logs.read(file, start)
 
+    def settled(self) -> None:
+        """As the source."""
+        self._logs.settled()
+
     def _measured(self, file: LogFile) -> LogFile:
         if not self._measures or file.kind not in _WITH_MEASURES:
             return file

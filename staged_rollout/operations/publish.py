@@ -76,7 +76,8 @@ def _tracked(event: Event) -> tuple[str, dict[str, float]] | None:
     """A look's figures by name; those that are missing are left out."""
     if event.type is not EventType.LOOK_TAKEN:
         return None
-    look = Evidence.model_validate(event.payload["evidence"]).look
+    evidence = Evidence.model_validate(event.payload["evidence"])
+    look = evidence.look
     if look is None:
         return None
     success = look.success
@@ -90,6 +91,7 @@ def _tracked(event: Event) -> tuple[str, dict[str, float]] | None:
         "repeated_p_value": look.repeated_p_value,
         "units_champion": float(success.n_champion),
         "units_candidate": float(success.n_candidate),
+        "srm_log_e": max((test.log_e for test in evidence.srm), default=None),
         **_of_variants(success),
     }
     return f"look-{look.slot}", {name: value for name, value in figures.items() if value is not None}

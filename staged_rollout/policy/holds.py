@@ -9,6 +9,9 @@ from staged_rollout.state import HoldReason, RolloutState, State
 
 Hold = tuple[HoldReason, str]
 
+FULL_DISK = 95.0
+"""Disk utilisation in percent from which on captured rows are missing, or soon will be."""
+
 _WATCHED = frozenset({State.SHADOW, State.CANARY, State.LIVE, State.AWAITING_APPROVAL, State.PROMOTING, State.BAKING})
 
 
@@ -36,6 +39,9 @@ def holds_now(spec: RolloutSpec, state: RolloutState, evidence: Evidence) -> tup
             found[HoldReason.NO_TRAFFIC] = (
                 f"no call since {evidence.health.last_call_at}, limit {render_duration(spec.capture_delay)}"
             )
+        elif full := [one for one in evidence.health.variants or () if (one.disk or 0.0) >= FULL_DISK]:
+            shown = ", ".join(f"{one.name} {one.disk:.0f}%" for one in full)
+            found[HoldReason.NO_DATA] = f"disks are full ({shown}, limit {FULL_DISK:.0f}%): Data Capture stops there"
         for signal in evidence.drift:
             if signal.breached:
                 psi = "unknown" if signal.psi is None else f"{signal.psi:.3f}"

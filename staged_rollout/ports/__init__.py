@@ -9,7 +9,7 @@ from staged_rollout.ports.checks import (
     SkippedExpectation,
 )
 from staged_rollout.ports.clock import Clock
-from staged_rollout.ports.health import Health, HealthReading
+from staged_rollout.ports.health import Health, HealthReading, VariantHealth
 from staged_rollout.ports.lake import Batch, FileBooks, Lake, Rows
 from staged_rollout.ports.ledger import Claim, Ledger
 from staged_rollout.ports.logs import LogFile, LogSource
@@ -63,6 +63,7 @@ __all__ = [
     "Serving",
     "SkippedExpectation",
     "Tracker",
+    "VariantHealth",
     "VariantTarget",
     "VersionEvent",
     "VersionEvents",

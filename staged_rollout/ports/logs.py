@@ -55,7 +55,7 @@ class LogSource(Protocol):
     """Lists and reads logs; never changes them."""
 
     def list(self) -> list[LogFile]:
-        """All files, ordered by name."""
+        """All files that may hold something new, ordered by name."""
         ...
 
     def read(self, file: LogFile, start: int = 0) -> Iterator[bytes]:
@@ -64,4 +64,8 @@ class LogSource(Protocol):
         Raises:
             DataError: the file is gone, or a compressed one is broken or not complete; chunks given before are good.
         """
+        ...
+
+    def settled(self) -> None:
+        """Every listed file was read to its end: a later listing may leave out what cannot have changed since."""
         ...

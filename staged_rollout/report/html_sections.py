@@ -7,6 +7,7 @@ import math
 from staged_rollout.evidence import GuardrailFigures, SrmCellFigures, SrmFigures
 from staged_rollout.report import html_charts
 from staged_rollout.report.figures import NONE, count, figure, moment, points, score, share
+from staged_rollout.report.health import variant_health
 from staged_rollout.report.html_facts import Facts
 from staged_rollout.report.html_markup import Html, bullets, section, table, tag, words
 from staged_rollout.report.html_markup import figure as framed
@@ -190,6 +191,7 @@ def trust(facts: Facts) -> Html:
             f"Traffic: {count(health.calls, 'call')}, the last at {moment(health.last_call_at)}; newest row "
             f"{moment(health.newest_row_at)}{trouble}"
         )
+        lines += [f"{one.name}, last day: {variant_health(one)}" for one in health.variants or ()]
         lines += [
             f"Drift, {drift.name}: population stability index {NONE if drift.psi is None else f'{drift.psi:.3f}'} "
             f"(limit {drift.limit:g}){', breached' if drift.breached else ''}"

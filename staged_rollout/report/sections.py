@@ -19,6 +19,7 @@ from staged_rollout.report.figures import (
     share,
     usd,
 )
+from staged_rollout.report.health import variant_health
 from staged_rollout.report.inert import code, prose
 from staged_rollout.report.markdown import bullets, section, table
 from staged_rollout.state import RolloutState
@@ -126,6 +127,7 @@ def health(evidence: Evidence) -> str:
         f"{reading.calls:,} calls, the last at {moment(reading.last_call_at)}; "
         f"newest row {moment(reading.newest_row_at)}{trouble}"
     )
+    lines.extend(f"{code(one.name)}, last day: {variant_health(one)}" for one in reading.variants or ())
     lines.extend(
         f"{code(drift.name)}: PSI {NONE if drift.psi is None else f'{drift.psi:.3f}'} (limit {drift.limit:g})"
         + (": **drift**" if drift.breached else "")

@@ -54,9 +54,6 @@ NOT_BY_NAME = {
     "glue:GetTable",
     "glue:GetTables",
     "glue:UpdateTable",
-    # CloudWatch health and figures of our own
-    "cloudwatch:GetMetricData",
-    "cloudwatch:PutMetricData",
 }
 BY_PEOPLE = {"sagemaker:CreateModelPackage", "sagemaker:CreateModelPackageGroup"}
 """Called by commands that people run with credentials of their own."""

@@ -5,30 +5,76 @@ from __future__ import annotations
 import gzip
 import os
 import socket
+from datetime import UTC, datetime
 
 import pytest
 
+from staged_rollout.adapters.aws_client import make_client
 from staged_rollout.adapters.log_folder import LogFolder
 from staged_rollout.adapters.log_paths import JoinedLogs, LogEntry, LogPaths
+from staged_rollout.adapters.logs_s3 import S3Logs
+from staged_rollout.adapters.s3_place import S3Place
 from staged_rollout.errors import DataError, SpecError
 from staged_rollout.records.blocks import FieldMap
 from staged_rollout.spec.home import Home
+
+pytest_plugins = ("tests.aws_fixtures",)
 
 LINE = b'{"unit_id": "u", "timestamp": "2026-03-02T10:00:00Z", "outcome": 1}\n'
 FLAT = b'{"request_id": "r", "timestamp": "2026-03-02T10:00:00Z", "variant": "v1", "prediction": 1}\n'
 
 
-@pytest.fixture(params=["folder", "paths", "joined"])
+class Folder:
+    """Where a test writes logs on this machine."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def write(self, name, body):
+        (self.path / name).write_bytes(body)
+
+    def remove(self, name):
+        (self.path / name).unlink()
+
+
+class Objects:
+    """Where a test writes logs on S3."""
+
+    def __init__(self, client, prefix):
+        self.client, self.prefix = client, prefix
+
+    def write(self, name, body):
+        self.client.put_object(Bucket="rollouts", Key=f"{self.prefix}{name}", Body=body)
+
+    def remove(self, name):
+        self.client.delete_object(Bucket="rollouts", Key=f"{self.prefix}{name}")
+
+
+def source_on_s3(aws, tmp_path, now=None):
+    client = make_client("s3", region=aws.region)
+    return S3Logs(
+        S3Place.at(client, "s3://rollouts/captured"),
+        S3Place.at(client, "s3://rollouts/team/logs"),
+        memory=tmp_path / "lake" / "listed-logs.json",
+        now=lambda: now or datetime.now(UTC),
+    )
+
+
+@pytest.fixture(params=["folder", "paths", "joined", "s3"])
 def place(request, tmp_path):
-    """A folder to write logs into, and the source that lists them."""
+    """Where to write logs, and the source that lists them."""
+    if request.param == "s3":
+        aws = request.getfixturevalue("aws")
+        aws.client("s3").create_bucket(Bucket="rollouts")
+        return Objects(aws.client("s3"), "team/logs/outcomes/churn/"), source_on_s3(aws, tmp_path)
     home = Home(tmp_path)
     folder = home.logs / "outcomes" / "churn"
     folder.mkdir(parents=True)
     paths = LogPaths([LogEntry(str(folder), "outcomes", "churn")], tmp_path)
     if request.param == "joined":
         other = LogPaths([LogEntry("elsewhere/*", "outcomes", "churn")], tmp_path, home=home)
-        return folder, JoinedLogs(LogFolder(home), other)
-    return folder, LogFolder(home) if request.param == "folder" else paths
+        return Folder(folder), JoinedLogs(LogFolder(home), other)
+    return Folder(folder), LogFolder(home) if request.param == "folder" else paths
 
 
 def content(source, file, start=0):
@@ -36,9 +82,9 @@ def content(source, file, start=0):
 
 
 def test_files_are_listed_by_name_with_their_reading(place):
-    folder, source = place
+    logs, source = place
     for name in ("b.jsonl", "a.jsonl"):
-        (folder / name).write_bytes(LINE)
+        logs.write(name, LINE)
 
     files = source.list()
 
@@ -52,31 +98,45 @@ def test_nothing_is_listed_where_nothing_is(place):
     assert [] == place[1].list()
 
 
-def test_the_version_changes_when_the_content_may_have(place):
-    folder, source = place
-    (folder / "a.jsonl").write_bytes(LINE)
+def test_the_version_changes_with_the_content(place):
+    logs, source = place
+    logs.write("a.jsonl", LINE)
     (before,) = source.list()
     assert [before] == source.list()
 
-    os.utime(folder / "a.jsonl", ns=(1, 1))
+    logs.write("a.jsonl", LINE.replace(b'"u"', b'"v"'))
 
     assert before.version != source.list()[0].version
 
 
-def test_no_more_is_read_than_was_listed(place):
-    folder, source = place
-    (folder / "a.jsonl").write_bytes(LINE * 2)
-    (file,) = source.list()
-    with (folder / "a.jsonl").open("ab") as stream:
-        stream.write(LINE)
+def test_what_was_settled_is_listed_again_when_it_changes(place):
+    """A listing may leave out what cannot have changed, and nothing else."""
+    logs, source = place
+    logs.write("a.jsonl", LINE)
+    (before,) = source.list()
+    source.settled()
 
-    assert LINE * 2 == content(source, file)
-    assert LINE == content(source, file, len(LINE))
+    logs.write("a.jsonl", LINE * 2)
+    logs.write("b.jsonl", LINE)
+
+    after = {file.name.rpartition("/")[2]: file for file in source.list()}
+    assert {"a.jsonl", "b.jsonl"} == after.keys()
+    assert before.version != after["a.jsonl"].version
+
+
+def test_a_file_is_read_from_any_byte(place):
+    logs, source = place
+    logs.write("a.jsonl", LINE * 3)
+    (file,) = source.list()
+
+    assert LINE * 3 == content(source, file)
+    assert (LINE * 3)[17:] == content(source, file, 17)
+    assert b"" == content(source, file, file.size)
 
 
 def test_compressed_files_are_read_by_decompressed_offset_in_bounded_chunks(place):
-    folder, source = place
-    (folder / "a.jsonl.gz").write_bytes(gzip.compress(LINE * 50_000))
+    logs, source = place
+    logs.write("a.jsonl.gz", gzip.compress(LINE * 50_000))
     (file,) = source.list()
 
     chunks = list(source.read(file, len(LINE)))
@@ -87,8 +147,8 @@ def test_compressed_files_are_read_by_decompressed_offset_in_bounded_chunks(plac
 
 
 def test_a_broken_compressed_file_gives_what_is_good_and_says_so(place):
-    folder, source = place
-    (folder / "a.jsonl.gz").write_bytes(gzip.compress(LINE * 1000)[:-9])
+    logs, source = place
+    logs.write("a.jsonl.gz", gzip.compress(LINE * 1000)[:-9])
     (file,) = source.list()
 
     with pytest.raises(DataError, match="not a complete gzip file") as caught:
@@ -97,22 +157,59 @@ def test_a_broken_compressed_file_gives_what_is_good_and_says_so(place):
 
 
 def test_a_file_that_is_gone_is_an_error_with_its_name(place):
-    folder, source = place
-    (folder / "a.jsonl").write_bytes(LINE)
+    logs, source = place
+    logs.write("a.jsonl", LINE)
     (file,) = source.list()
-    (folder / "a.jsonl").unlink()
+    logs.remove("a.jsonl")
 
     with pytest.raises(DataError, match=r"a\.jsonl") as caught:
         content(source, file)
     assert file.name in (caught.value.facts.get("file"), file.name)
 
 
-def test_a_linked_folder_is_not_followed(place):
-    folder, source = place
+# --- files on this machine -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["folder", "paths", "joined"])
+def local(request, tmp_path):
+    """As `place`, on this machine: files grow, and may be links."""
+    home = Home(tmp_path)
+    folder = home.logs / "outcomes" / "churn"
+    folder.mkdir(parents=True)
+    paths = LogPaths([LogEntry(str(folder), "outcomes", "churn")], tmp_path)
+    return folder, {"folder": LogFolder(home), "paths": paths, "joined": JoinedLogs(LogFolder(home), paths)}[
+        request.param
+    ]
+
+
+def test_the_version_changes_when_the_content_may_have(local):
+    folder, source = local
     (folder / "a.jsonl").write_bytes(LINE)
+    before = source.list()
+
+    os.utime(folder / "a.jsonl", ns=(1, 1))
+
+    assert before[0].version != source.list()[0].version
+
+
+def test_no_more_is_read_than_was_listed(local):
+    folder, source = local
+    (folder / "a.jsonl").write_bytes(LINE * 2)
+    file = source.list()[0]
+    with (folder / "a.jsonl").open("ab") as stream:
+        stream.write(LINE)
+
+    assert LINE * 2 == content(source, file)
+    assert LINE == content(source, file, len(LINE))
+
+
+def test_a_linked_folder_is_not_followed(local):
+    folder, source = local
+    (folder / "a.jsonl").write_bytes(LINE)
+    before = source.list()
     (folder / "loop").symlink_to(folder)
 
-    assert 1 == len(source.list())
+    assert before == source.list()
 
 
 # --- paths anywhere --------------------------------------------------------------------------------------------------

@@ -28,6 +28,10 @@ def main() -> int:
             poll_s=arguments.poll,
             timeout_s=arguments.timeout,
             simulated_time=arguments.simulated_time,
+            assignments_uri=arguments.assignments,
+            logs_uri=arguments.logs,
+            kms_key=arguments.kms_key,
+            ship_s=arguments.ship_every,
         )
         app = create_app(settings)
         listen(app, host=arguments.host, port=arguments.port, parent_pipe=arguments.parent_pipe)
@@ -50,6 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--router", help="this router's id; by default a new one for each process")
     parser.add_argument("--poll", type=_seconds, default=5.0, help="between reads of the assignment document, e.g. 5s")
     parser.add_argument("--timeout", type=_seconds, default=5.0, help="for each attempt at the endpoint, e.g. 5s")
+    parser.add_argument(
+        "--assignments", metavar="URI", help="s3://BUCKET/PREFIX of the documents; left out: the home's"
+    )
+    parser.add_argument(
+        "--logs", metavar="URI", help="s3://BUCKET/PREFIX that the log is shipped to; left out: nowhere"
+    )
+    parser.add_argument("--kms-key", help="the key that shipped objects are encrypted with")
+    parser.add_argument("--ship-every", type=_seconds, default=30.0, help="between two rounds of shipping, e.g. 30s")
     parser.add_argument("--simulated-time", action="store_true", help="honour x-staged-rollout-time from this machine")
     parser.add_argument("--parent-pipe", action="store_true", help="stop when standard input ends")
     return parser

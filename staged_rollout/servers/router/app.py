@@ -14,13 +14,18 @@ from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from staged_rollout.adapters.assignments_file import FileAssignments
+from staged_rollout.adapters.aws_client import make_client
 from staged_rollout.adapters.health_files import FileHealth
+from staged_rollout.adapters.log_shipper import LogShipper
+from staged_rollout.adapters.s3_place import S3Place
+from staged_rollout.ports.serving import Assignments
 from staged_rollout.servers.request_body import BodyTooLargeError, read_body
 from staged_rollout.servers.router.calls import EndpointCalls
 from staged_rollout.servers.router.documents import Documents
 from staged_rollout.servers.router.prediction_log import PredictionLog
 from staged_rollout.servers.router.requests import BadRequestError, read_request
 from staged_rollout.servers.router.routing import Answer, Routing
+from staged_rollout.servers.router.shipping import Shipping
 from staged_rollout.servers.router.tallies import Tallies
 from staged_rollout.servers.simulated_time import request_time
 from staged_rollout.spec.home import Home
@@ -41,6 +46,10 @@ class RouterSettings:
         poll_s: Seconds between two reads of the assignment document.
         timeout_s: Seconds to wait for each attempt at the endpoint.
         simulated_time: Whether loopback callers may say what time it is.
+        assignments_uri: Where documents lie on S3, `s3://BUCKET/PREFIX`; None: below the home.
+        logs_uri: Where the log is shipped to on S3; None: it stays below the home.
+        kms_key: What shipped objects are encrypted with; None: as the bucket does by itself.
+        ship_s: Seconds between two rounds of shipping.
     """
 
     home: Home
@@ -50,12 +59,17 @@ class RouterSettings:
     poll_s: float
     timeout_s: float
     simulated_time: bool
+    assignments_uri: str | None = None
+    logs_uri: str | None = None
+    kms_key: str | None = None
+    ship_s: float = 30.0
 
 
 def create_app(settings: RouterSettings) -> FastAPI:
     """Build the application."""
     tallies = Tallies(FileHealth(settings.home.health), settings.router)
-    documents = Documents(FileAssignments(settings.home.assignments), settings.poll_s)
+    documents = Documents(_assignments(settings), settings.poll_s)
+    shipping = _shipping(settings)
     log = PredictionLog(settings.home.logs / "predictions", settings.router)
     calls = EndpointCalls(settings.runtime_url, timeout_s=settings.timeout_s)
     routing = Routing(documents, calls, log, tallies)
@@ -65,6 +79,8 @@ def create_app(settings: RouterSettings) -> FastAPI:
         if settings.endpoint is not None:
             documents.watch(settings.endpoint)
         documents.start()
+        if shipping is not None:
+            shipping.start()
         flusher = asyncio.create_task(_each_second(tallies))
         yield
         flusher.cancel()
@@ -73,6 +89,8 @@ def create_app(settings: RouterSettings) -> FastAPI:
         documents.stop()
         tallies.flush()
         log.close()
+        if shipping is not None:
+            await asyncio.to_thread(shipping.stop)
         calls.close()
 
     app = FastAPI(title="Staged Rollout router", lifespan=lifespan, openapi_url=None)
@@ -115,6 +133,22 @@ def create_app(settings: RouterSettings) -> FastAPI:
         return Response(tallies.exposition(), media_type="text/plain; version=0.0.4")
 
     return app
+
+
+def _assignments(settings: RouterSettings) -> Assignments:
+    if settings.assignments_uri is None:
+        return FileAssignments(settings.home.assignments)
+    from staged_rollout.adapters.assignments_s3 import S3Assignments
+
+    # A poll that fails is made again by the next one: no caller waits for it.
+    return S3Assignments(S3Place.at(make_client("s3", read_timeout_s=10.0, retries=1), settings.assignments_uri))
+
+
+def _shipping(settings: RouterSettings) -> Shipping | None:
+    if settings.logs_uri is None:
+        return None
+    place = S3Place.at(make_client("s3"), settings.logs_uri, settings.kms_key)
+    return Shipping(LogShipper(settings.home.logs, place), every_s=settings.ship_s)
 
 
 def _json(answer: Answer) -> Response:
