@@ -66,7 +66,7 @@ SETTINGS = Settings()
 
 def close_gaps() -> None:
     """Change moto's classes; before its server starts."""
-    from tests import moto_gaps_quotas, moto_gaps_registry, moto_gaps_runtime, moto_gaps_serving
+    from tests import moto_gaps_quotas, moto_gaps_registry, moto_gaps_runtime, moto_gaps_serving, moto_gaps_stack
 
-    for gap in (moto_gaps_serving, moto_gaps_registry, moto_gaps_quotas, moto_gaps_runtime):
+    for gap in (moto_gaps_serving, moto_gaps_registry, moto_gaps_quotas, moto_gaps_runtime, moto_gaps_stack):
         gap.close()

@@ -17,6 +17,7 @@ from staged_rollout.ports import (
     Registry,
     Serving,
     Tracker,
+    VersionEvents,
 )
 from staged_rollout.spec.environment import EnvironmentSpec
 from staged_rollout.spec.home import Home
@@ -75,6 +76,11 @@ class EmbeddedPlatform:
         from staged_rollout.adapters.registry_mlflow import MlflowRegistry
 
         return MlflowRegistry(self._home.registry)
+
+    @cached_property
+    def version_events(self) -> VersionEvents | None:
+        """None: MLflow without a server has no events, and is polled."""
+        return None
 
     @cached_property
     def serving(self) -> Serving:

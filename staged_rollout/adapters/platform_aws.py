@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from staged_rollout.adapters.aws_session import AwsSession
 from staged_rollout.adapters.platform import EmbeddedPlatform
 from staged_rollout.errors import PlatformError
-from staged_rollout.ports import Assignments, Health, Lake, LogSource, Registry, Serving, Tracker
+from staged_rollout.ports import Assignments, Health, Lake, LogSource, Registry, Serving, Tracker, VersionEvents
 from staged_rollout.spec.aws import Place
 
 if TYPE_CHECKING:
@@ -55,6 +55,16 @@ class AwsPlatform(EmbeddedPlatform):
         from staged_rollout.adapters.registry_sagemaker import SageMakerRegistry
 
         return SageMakerRegistry(self.registry_aws.client("sagemaker"), self.environment.name)
+
+    @cached_property
+    def version_events(self) -> VersionEvents | None:
+        """SQS, if the environment names a queue; it lies in the environment's own account."""
+        queue = self.environment.aws.queue
+        if queue is None or not self.environment.on_aws("registry"):
+            return None
+        from staged_rollout.adapters.events_sqs import SqsVersionEvents
+
+        return SqsVersionEvents(self.aws.client("sqs"), queue)
 
     @cached_property
     def assignments(self) -> Assignments:

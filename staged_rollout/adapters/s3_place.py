@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from staged_rollout.adapters.aws_client import told_as_ours
 from staged_rollout.errors import RefusedError
@@ -87,7 +87,7 @@ class S3Place:
         ]
         return sorted(found)
 
-    def put(self, name: str, body: bytes, *, expected: str | None, **more: Any) -> str | None:
+    def put(self, name: str, body: bytes | IO[bytes], *, expected: str | None, **more: Any) -> str | None:
         """Write an object on a condition.
 
         Args:

@@ -13,16 +13,18 @@ import typer
 
 from staged_rollout.cli.output import WIDE, print_json, say, say_lines
 from staged_rollout.cli.session import Session, Settings, shared
-from staged_rollout.errors import PlatformError
+from staged_rollout.errors import PlatformError, StagedRolloutError
 from staged_rollout.report.figures import count
 from staged_rollout.report.inert import one_line
 from staged_rollout.spec.environment import EnvironmentSpec
 from staged_rollout.spec.findings import errors_among
 from staged_rollout.spec.lint import lint_rollout
+from staged_rollout.spec.load import load_rollout
 
 if TYPE_CHECKING:
     from staged_rollout.adapters.diagnosis import Check, Diagnosis, Found
     from staged_rollout.spec.home import Home
+    from staged_rollout.spec.model import RolloutSpec
 
 ENV_PREFECT = "PREFECT_API_URL"
 PROGRAM = "staged-rollout "
@@ -89,6 +91,7 @@ def _checks(session: Session) -> list[Check]:
         "ledger": _ledger_checks,
         "files": _file_checks,
         "services": _service_checks,
+        "aws": _aws_checks,
     }
     checks = []
     for name, made in groups.items():
@@ -133,6 +136,24 @@ def _service_checks(session: Session, home: Home) -> list[Check]:
 
     prefect_url = os.environ.get(ENV_PREFECT, "")
     return service_checks(home, local_servers=local, rollout=_a_rollout(session), prefect_url=prefect_url)
+
+
+def _aws_checks(session: Session, _: Home) -> list[Check]:
+    environment = _environment(session)
+    if environment is None or not environment.adapters.uses_aws:
+        return []
+    from staged_rollout.adapters.aws_checks import aws_checks
+
+    return aws_checks(environment, _specs(session, environment))
+
+
+def _specs(session: Session, environment: EnvironmentSpec) -> Iterator[RolloutSpec]:
+    """The rollout files that lint; about the others a check of its own speaks."""
+    for file in sorted((session.configs / "rollouts").glob("*.yaml")):
+        try:
+            yield load_rollout(file, environment=environment)
+        except StagedRolloutError:
+            continue
 
 
 def _config_checks(session: Session, _: Home) -> list[Check]:

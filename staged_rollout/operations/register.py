@@ -130,6 +130,27 @@ def _supersede(platform: Platform, spec: RolloutSpec, version: str, actor: Actor
             cancel_before_exposure(platform, state, f"superseded by {rollout_id(spec, version)}", actor)
 
 
+def register_if_new(
+    platform: Platform,
+    spec: RolloutSpec,
+    version: ModelVersion,
+    champion: ModelVersion | None,
+    actor: Actor,
+    prices: PriceTable,
+) -> Registered | str | None:
+    """Register a version that was found, unless it has run before, serves, or is not approved.
+
+    Returns:
+        What became of it, why it was refused, or None when there is nothing to do.
+    """
+    if version.status != "approved" or "lifecycle" in version.tags or version == champion:
+        return None
+    try:
+        return register(platform, spec, version.version, actor, prices)
+    except (RefusedError, SpecError) as error:
+        return str(error)
+
+
 def poll(
     platform: Platform, specs: Mapping[Path, RolloutSpec], actor: Actor, prices: PriceTable
 ) -> list[tuple[ModelVersion, Registered | str]]:
@@ -148,11 +169,9 @@ def poll(
         champion = platform.registry.champion(spec.registry)
         for version in platform.registry.versions_after(spec.registry, cursor):
             waiting = waiting or version.status == "pending"
-            if version.status == "approved" and "lifecycle" not in version.tags and version != champion:
-                try:
-                    found.append((version, register(platform, spec, version.version, actor, prices)))
-                except (RefusedError, SpecError) as error:
-                    found.append((version, str(error)))
+            outcome = register_if_new(platform, spec, version, champion, actor, prices)
+            if outcome is not None:
+                found.append((version, outcome))
             if not waiting:
                 seen = int(version.version)
         if seen != cursor:

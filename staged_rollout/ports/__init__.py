@@ -28,6 +28,7 @@ from staged_rollout.ports.serving import (
     VariantTarget,
 )
 from staged_rollout.ports.tracker import Tracker
+from staged_rollout.ports.version_events import EventMessage, VersionEvent, VersionEvents
 
 __all__ = [
     "Applied",
@@ -40,6 +41,7 @@ __all__ = [
     "DayFacts",
     "EndpointStatus",
     "EndpointTarget",
+    "EventMessage",
     "ExpectationResult",
     "FileBooks",
     "Health",
@@ -63,4 +65,6 @@ __all__ = [
     "Tracker",
     "VariantHealth",
     "VariantTarget",
+    "VersionEvent",
+    "VersionEvents",
 ]

@@ -14,6 +14,7 @@ from staged_rollout.ports.notifier import Notifier
 from staged_rollout.ports.registry import Registry
 from staged_rollout.ports.serving import Assignments, Serving
 from staged_rollout.ports.tracker import Tracker
+from staged_rollout.ports.version_events import VersionEvents
 from staged_rollout.spec.environment import EnvironmentSpec
 from staged_rollout.spec.home import Home
 
@@ -44,6 +45,11 @@ class Platform(Protocol):
     @property
     def registry(self) -> Registry:
         """Model versions."""
+        ...
+
+    @property
+    def version_events(self) -> VersionEvents | None:
+        """Events of the registry; None where it is polled only."""
         ...
 
     @property
