@@ -15,6 +15,7 @@ from tasks.advance import (
     take_look,
     validate_days,
 )
+from tasks.form_fields import EnvironmentName, RolloutId
 from tasks.look_tables import write_tables
 from tasks.publish import publish
 
@@ -22,14 +23,14 @@ MAX_ROUNDS = 4
 
 
 @flow(name="advance-rollout", flow_run_name="{rollout}")
-def advance_rollout(rollout: str, environment: str = "local") -> str:
+def advance_rollout(rollout: RolloutId, environment: EnvironmentName = "local") -> str:
     """Advance one rollout by one tick.
 
     Safe to run at any time, any number of times: what is due comes from the ledger and the clock, not the schedule.
 
     Args:
         rollout: The rollout's id, such as `churn-v3`.
-        environment: The environment's name.
+        environment: Name of a file in configs/environments.
 
     Returns:
         The last decision that moved the rollout, else the last decision.

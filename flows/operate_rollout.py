@@ -7,17 +7,18 @@ from typing import Literal
 from prefect import flow
 
 from tasks.advance import reconcile_endpoint
+from tasks.form_fields import EnvironmentName, RolloutId
 from tasks.operate import perform
 from tasks.publish import publish
 
 
 @flow(name="operate-rollout", flow_run_name="{act} {rollout} by {name}")
 def operate_rollout(
-    rollout: str,
+    rollout: RolloutId,
     act: Literal["note", "pause", "resume", "approve", "reject", "rollback", "cancel"],
     name: str,
     reason: str,
-    environment: str = "local",
+    environment: EnvironmentName = "local",
 ) -> str:
     """Approve, reject, pause, resume, roll back, cancel or add a note.
 

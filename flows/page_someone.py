@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from prefect import flow
 
+from tasks.form_fields import EnvironmentName
 from tasks.page import page
 
 
 @flow(name="page-someone", flow_run_name="page: {subject}")
-def page_someone(subject: str, body: str = "", environment: str = "local") -> str:
+def page_someone(subject: str, body: str = "", environment: EnvironmentName = "local") -> str:
     """Send an alarm through the environment's notifier.
 
     Args:

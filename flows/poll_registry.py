@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from prefect import flow
 
+from tasks.form_fields import EnvironmentName
 from tasks.publish import publish
 from tasks.registry import poll_versions
 
 
 @flow(name="poll-registry", flow_run_name="poll")
-def poll_registry(environment: str = "local") -> list[str]:
+def poll_registry(environment: EnvironmentName = "local") -> list[str]:
     """Register every approved version since the cursor.
 
     Args:
-        environment: The environment's name.
+        environment: Name of a file in configs/environments.
 
     Returns:
         The new rollouts' ids.

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
+from tasks.form_fields import EnvironmentName, ModelVersion, RolloutFile
 from tasks.publish import publish
 from tasks.registry import register_version
 
 
 @flow(name="register-candidate", flow_run_name="{rollout_file} v{version}")
 def register_candidate(
-    rollout_file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")],
-    version: Annotated[str, Field(pattern=r"^[0-9]{1,9}$")],
-    environment: str = "local",
+    rollout_file: RolloutFile,
+    version: ModelVersion,
+    environment: EnvironmentName = "local",
 ) -> str:
     """Lint, plan, forecast the cost and record REGISTERED, once per version.
 

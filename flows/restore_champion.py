@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from prefect import flow
 
+from tasks.form_fields import EnvironmentName, RolloutId
 from tasks.operate import blind_rollouts, restore
 
 
 @flow(name="restore-champion", flow_run_name="restore {rollout}")
 def restore_champion(
-    rollout: str, reason: str = "restored by hand", only_if_blind: bool = False, environment: str = "local"
+    rollout: RolloutId,
+    reason: str = "restored by hand",
+    only_if_blind: bool = False,
+    environment: EnvironmentName = "local",
 ) -> str:
     """Roll back with nothing but the ledger, the assignments and the endpoint; doing it again changes nothing.
 

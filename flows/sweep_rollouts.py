@@ -9,15 +9,18 @@ from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
 
 from flows.advance_rollout import advance_rollout
+from tasks.form_fields import EnvironmentName
 from tasks.operate import active_rollouts, blind_rollouts, restore
 
 
 @flow(name="sweep-rollouts", flow_run_name="sweep")
-def sweep_rollouts(environment: str = "local", start: Literal["deployments", "inline"] = "deployments") -> list[str]:
+def sweep_rollouts(
+    environment: EnvironmentName = "local", start: Literal["deployments", "inline"] = "deployments"
+) -> list[str]:
     """Start one advance of each active rollout.
 
     Args:
-        environment: The environment's name.
+        environment: Name of a file in configs/environments.
         start: `deployments` starts runs of the advance-rollout deployment, each with an idempotency key; `inline` runs
             them here, one after another (the demo, and small set-ups without a worker).
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 from prefect import flow
 
 from tasks.advance import ingest_logs, reconcile_endpoint
+from tasks.form_fields import EnvironmentName
 from tasks.operate import blind_rollouts, exposed_rollouts, read_guards, restore
 from tasks.publish import publish
 
 
 @flow(name="watch-guardrails", flow_run_name="watch")
-def watch_guardrails(environment: str = "local") -> list[str]:
+def watch_guardrails(environment: EnvironmentName = "local") -> list[str]:
     """Read errors, latency and missing data of every exposed rollout; roll back or hold, never promote.
 
     One that nobody has watched for `blind_after` goes back to the champion first: to watch it now would hide that.
 
     Args:
-        environment: The environment's name.
+        environment: Name of a file in configs/environments.
 
     Returns:
         One line for each exposed rollout.
