@@ -79,6 +79,7 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        begun.returncode = 0  # it outlives us and nobody waits for it: Popen need not warn of that
         noted = Noted(begun.pid, psutil.Process(begun.pid).create_time())
         self._write({**self._noted(), name: noted})
 
