@@ -14,6 +14,9 @@ import pytest
 from botocore import xform_name
 from cfnlint.api import lint_file
 
+from staged_rollout.adapters.assignments_s3 import S3Assignments
+from staged_rollout.adapters.log_shipper import LogShipper
+from staged_rollout.adapters.s3_place import S3Place
 from tests.aws_server import ACCOUNT, Aws
 from tests.aws_stack import NAME, TEMPLATE, deploy
 
@@ -175,6 +178,38 @@ def test_the_policies_hold_what_our_source_calls_and_no_more(aws: Aws):
     expected = called()
     assert set() == expected - granted - BY_PEOPLE
     assert set() == granted - expected - NOT_BY_NAME
+
+
+def objects_of(rows: list[dict[str, Any]], action: str) -> list[str]:
+    return [place for row in rows if action in listed(row["Action"]) for place in listed(row["Resource"])]
+
+
+def test_routers_read_and_write_where_their_policy_says(aws: Aws, tmp_path: Path):
+    """The law: what a router does on S3, as recorded, lies in places that its role may read, list and write."""
+    deploy(aws)
+    rows = statements(aws, f"{NAME}-routers")
+    day = tmp_path / "predictions" / "churn" / "2026-03-02"
+    day.mkdir(parents=True)
+    (day / "router.jsonl").write_text("{}\n")
+    s3 = aws.client("s3")
+    aws.forget_calls()
+    S3Assignments(S3Place.at(s3, f"s3://{NAME}/staged-rollout/assignments")).read("churn")
+    for _ in range(2):  # the second begins anew: it compares with what it finds
+        LogShipper(tmp_path, S3Place.at(s3, f"s3://{NAME}/staged-rollout/logs")).ship()
+    seen = aws.calls()
+    assert {"GetObject", "ListObjectsV2", "PutObject"} == {call.operation for call in seen}
+    for call in seen:
+        told = call.parameters
+        if call.operation == "ListObjectsV2":
+            prefixes = [
+                row["Condition"]["StringLike"]["s3:prefix"]
+                for row in rows
+                if row["Action"] == "s3:ListBucket" and "StringLike" in row["Condition"]
+            ]
+            assert any(fnmatchcase(told["prefix"], prefix) for prefix in prefixes), told
+        else:
+            arn = f"arn:aws:s3:::{told['Bucket']}/{told['Key']}"
+            assert any(fnmatchcase(arn, place) for place in objects_of(rows, f"s3:{call.operation}")), told
 
 
 def test_routers_may_do_four_things(aws: Aws):
