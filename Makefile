@@ -11,7 +11,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 unexport PREFECT_API_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-seeds screenshots up down test aws-faults check bench format lock deploy automations clean
+.PHONY: help setup demo demo-seeds screenshots up down test aws-faults check bench format lock lambda deploy automations clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ up: $(STAMP) ## Start all that a team runs, in real time: Prefect, worker, endpo
 down: $(STAMP) ## Stop exactly that; the data stays
 	@$(BIN)/python -m demo.stack down
 
+chaos: $(STAMP) ## Kill everything around whole rollouts, and compare them with undisturbed ones (ROUNDS=200 SEED=7); writes docs/crash-safety.md
+	@ROUNDS=$(or $(ROUNDS),200) SEED=$(SEED) CHAOS_PAGE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider tests/chaos
+
 test: $(STAMP) ## Run every test
 	@$(BIN)/python -m pytest -q -p no:cacheprovider -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
@@ -69,6 +72,21 @@ format: $(STAMP) ## Let ruff format and mend what it can
 lock: ## Resolve pyproject.toml again into requirements.lock: hashes, no index address
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-annotate --universal \
 	  --python-version 3.11 --custom-compile-command "make lock" --quiet --output-file requirements.lock
+
+# What the router needs as a Lambda function; everything else of requirements.lock stays out of the zip.
+LAMBDA_PACKAGES := annotated-types boto3 botocore jmespath orjson pydantic pydantic-core python-dateutil pyyaml s3transfer six typing-extensions typing-inspection urllib3
+LAMBDA_PLATFORM ?= x86_64-manylinux2014
+
+lambda: $(STAMP) ## Make build/router-lambda.zip, the router as an AWS Lambda function (LAMBDA_PLATFORM=aarch64-manylinux2014 for arm64)
+	@rm -rf build/lambda build/router-lambda.zip && mkdir -p build/lambda
+	@awk -v names="$(LAMBDA_PACKAGES)" 'BEGIN {split(names, list, " "); for (n in list) wanted[list[n]]} \
+	  /^[a-z]/ {split($$1, part, "=="); keep = part[1] in wanted} keep' requirements.lock > build/lambda.txt
+	@$(BIN)/uv pip install --quiet --target build/lambda --python-platform $(LAMBDA_PLATFORM) \
+	  --python-version "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" \
+	  --only-binary :all: --no-deps --require-hashes -r build/lambda.txt
+	@cp -R staged_rollout build/lambda/ && find build/lambda -name __pycache__ -type d -prune -exec rm -rf {} + && rm -rf build/lambda/bin
+	@$(BIN)/python -m compileall -q --invalidation-mode unchecked-hash build/lambda  # Lambda cannot write what it compiles
+	@cd build/lambda && ../../$(BIN)/python -m zipfile -c ../router-lambda.zip * && ls -lh ../router-lambda.zip | awk '{print "build/router-lambda.zip: " $$5}'
 
 deploy: $(STAMP) ## Send every deployment of prefect.yaml to the Prefect server of PREFECT_API_URL
 	@STAGED_ROLLOUT_ENVIRONMENT="$${STAGED_ROLLOUT_ENVIRONMENT:-local}" PREFECT_API_URL="$(API)" \

@@ -58,7 +58,7 @@ class Stopwatch:
 def measured_at_the_seams(stopwatch: Stopwatch) -> Iterator[None]:
     """Time what the tasks call, for as long as the context lasts: what is left of a flow is Prefect itself."""
     from staged_rollout.adapters.tracker_mlflow import MlflowTracker
-    from tasks import advance, operate, publish, registry
+    from tasks import advance, look_tables, operate, publish, registry
 
     seams: tuple[tuple[Any, str, str], ...] = (
         (advance, "ingest_new", "ingest"),
@@ -69,7 +69,8 @@ def measured_at_the_seams(stopwatch: Stopwatch) -> Iterator[None]:
         (advance, "settle", "reconcile"),
         (operate, "watch", "statistics"),
         (operate, "settle", "reconcile"),
-        (publish, "unpublished", OTHER),
+        (look_tables, "write_look_tables", OTHER),
+        (publish, "outbox", OTHER),
         (MlflowTracker, "record", OTHER),
         (registry, "poll", OTHER),
     )

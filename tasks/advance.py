@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prefect import get_run_logger, task
-from prefect.concurrency.sync import concurrency
 from prefect.tasks import exponential_backoff
 
 from staged_rollout.evidence import Evidence
@@ -21,10 +20,9 @@ from staged_rollout.state import Actor, RolloutState
 from tasks.events import tell_watched
 from tasks.platforms import platform_of
 from tasks.retrying import transient
+from tasks.run_name import name_run, story
+from tasks.turns import LAKE_WRITER, turn
 
-LAKE_WRITER = "lake-writer"
-"""A global concurrency limit of 1, on servers that have it; without it, the lake's own lock is enough."""
-LAKE_WAIT_S = 120.0
 ADVANCE = Actor("advance_rollout")
 
 
@@ -46,8 +44,7 @@ class Finding:
 def ingest_logs(environment: str) -> str:
     """Read what is new in the logs into the lake; one line of books."""
     platform = platform_of(environment)
-    # The lake has one writer: runs wait here, where a person sees them wait, before they wait for its lock.
-    with concurrency(LAKE_WRITER, timeout_seconds=LAKE_WAIT_S, lease_duration=60):
+    with turn(LAKE_WRITER):
         report = ingest_new(platform)
     line = (
         f"{report.lines:,} lines = {report.accepted:,} accepted + {report.duplicates:,} duplicates + "
@@ -84,7 +81,10 @@ def take_look(rollout: str, environment: str) -> Finding:
 
 
 def _act(finding: Finding, environment: str) -> str:
-    act_on(platform_of(environment), finding.state, finding.evidence, finding.decision, ADVANCE)
+    state, decision = finding.state, finding.decision
+    act_on(platform_of(environment), state, finding.evidence, decision, ADVANCE)
+    tells = finding.evidence.look is not None or decision.to is not None  # a later round that only stays is no news
+    name_run(story(state, finding.evidence, decision), if_named=None if tells else state.rollout)
     get_run_logger().info("%s", finding.decision.headline)
     return finding.decision.headline
 

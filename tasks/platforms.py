@@ -9,6 +9,7 @@ from staged_rollout.adapters.platform import open_platform
 from staged_rollout.ports import Platform
 from staged_rollout.spec.environment import load_environment
 from staged_rollout.spec.home import Home
+from tasks.notifier import PrefectNotifier
 
 
 def platform_of(environment: str) -> Platform:
@@ -18,4 +19,6 @@ def platform_of(environment: str) -> Platform:
 
 @lru_cache(maxsize=4)
 def _opened(environment: str, root: Path) -> Platform:
-    return open_platform(load_environment(environment), Home(root))
+    spec = load_environment(environment)
+    notifier = PrefectNotifier() if spec.adapters.notifier == "prefect" else None
+    return open_platform(spec, Home(root), notifier=notifier)

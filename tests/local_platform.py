@@ -82,7 +82,7 @@ class LocalPlatform:
         for client in self.clients.values():
             client.close()
 
-    def settle(self, target: EndpointTarget, deadline_s: float = 20.0) -> list[Applied]:
+    def settle(self, target: EndpointTarget, deadline_s: float = 120.0) -> list[Applied]:
         """Apply until nothing is left to do; what each call answered."""
         serving, answers = self.serving, [Applied.BUSY]
         end = time.monotonic() + deadline_s

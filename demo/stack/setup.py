@@ -15,9 +15,9 @@ from demo.stack.site import ENVIRONMENT
 from demo.stack.stack import POOL, RUNS_AT_A_TIME
 from staged_rollout.spec.load import load_rollout
 from staged_rollout.spec.locations import find_rollout
-from tasks.advance import LAKE_WRITER
 from tasks.automations import ensure
 from tasks.platforms import platform_of
+from tasks.turns import LAKE_WRITER
 
 
 async def pool() -> None:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,6 +16,9 @@ from staged_rollout.adapters.resource_names import checked_name
 from staged_rollout.assignment import AssignmentDocument
 from staged_rollout.errors import PlatformError, RefusedError, StaleEpochError
 from staged_rollout.ports.serving import PublishedAssignment
+
+CLOCK_SET_BACK_S = 5.0
+"""Seconds by which a file may be ahead of the clock without meaning anything: file systems have clocks of their own."""
 
 
 class FileAssignments:
@@ -59,7 +62,12 @@ class FileAssignments:
                 f"assignment document {path} is for endpoint {document.endpoint!r}, must be {endpoint!r}",
                 path=str(path),
             )
-        return PublishedAssignment(document, max(0.0, self._wall() - written_at))
+        age_s = self._wall() - written_at
+        if age_s < -CLOCK_SET_BACK_S:
+            # The clock was set back, perhaps by an hour, which every drain would then last longer: count from now.
+            with suppress(OSError):
+                os.utime(path, (self._wall(), self._wall()))
+        return PublishedAssignment(document, max(0.0, age_s))
 
     def publish(self, document: AssignmentDocument, *, expected_epoch: int | None) -> None:
         """Replace the document whose epoch is `expected_epoch` (None: there is none yet).

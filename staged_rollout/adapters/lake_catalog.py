@@ -65,19 +65,21 @@ class IcebergTables:
 
     Args:
         catalog: Where they are registered.
+        namespace: What the catalog calls them together.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, namespace: str = NAMESPACE) -> None:
         self._catalog = catalog
+        self._namespace = namespace
 
     def ensure(self) -> None:
         """Make the tables that are missing, and give older ones the columns of today; the writer's business."""
         catalog = self._catalog
-        catalog.create_namespace_if_not_exists(NAMESPACE)
+        catalog.create_namespace_if_not_exists(self._namespace)
         for name in TABLES:
             schema = iceberg_schema(name)
             table = catalog.create_table_if_not_exists(
-                f"{NAMESPACE}.{name}", schema, partition_spec=_daily(schema), properties=TABLE_PROPERTIES
+                f"{self._namespace}.{name}", schema, partition_spec=_daily(schema), properties=TABLE_PROPERTIES
             )
             _evolve(table, schema)
 
@@ -215,7 +217,7 @@ class IcebergTables:
         return int(current.snapshot_id) if current else None
 
     def _load(self, table: TableName) -> Any:
-        return self._catalog.load_table(f"{NAMESPACE}.{table}")
+        return self._catalog.load_table(f"{self._namespace}.{table}")
 
 
 def iceberg_schema(table: TableName) -> Any:

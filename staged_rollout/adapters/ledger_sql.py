@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,10 +17,12 @@ from staged_rollout.adapters.ledger_engine import make_engine, transaction
 from staged_rollout.adapters.ledger_tables import cursors, endpoint_claims, utc, watches
 from staged_rollout.adapters.ledger_tables import events as events_table
 from staged_rollout.adapters.migrations import bring_to_head
-from staged_rollout.errors import ConflictError, StaleSequenceError
+from staged_rollout.errors import ConflictError, LedgerCorruptError, StaleSequenceError
 from staged_rollout.ports.ledger import Claim
-from staged_rollout.state import GENESIS, Actor, Event, NewEvent
+from staged_rollout.state import GENESIS, Actor, Event, EventType, NewEvent
 
+CLOCK_SET_BACK = timedelta(minutes=5)
+"""Two guards that end in another order than they began are never so far apart."""
 _NUMBERS = re.compile(r"([0-9]{1,18})")
 
 
@@ -143,6 +146,21 @@ class SqlLedger:
             rows = connection.execute(query).all()
         return [row.rollout for row in sorted(rows, key=_begun)]
 
+    def registrations(self) -> list[Event]:
+        """The first event of each rollout that is not settled, its own hash checked; broken ones are left out."""
+        columns, others = events_table.c, events_table.alias("others")
+        settled = select(others.c.seq).where(
+            others.c.rollout == columns.rollout, others.c.type == EventType.SETTLED.value
+        )
+        query = select(events_table).where(columns.seq == 1, ~settled.exists())
+        with transaction(self._engine, write=False) as connection:
+            rows = connection.execute(query).mappings().all()
+        found: list[Event] = []
+        for row in rows:
+            with suppress(LedgerCorruptError):  # whoever reads that rollout says so
+                found += verified(row["rollout"], [row], after=0)
+        return found
+
     def verify(self) -> int:
         """Walk every chain of the ledger from its first event.
 
@@ -210,9 +228,14 @@ class SqlLedger:
         return self._changes(moved) or (expected == 0 and self._adds(insert(cursors).values(name=name, value=value)))
 
     def watched(self, rollout: str, at: datetime) -> None:
-        """Note that a guard looked at an exposed rollout: one overwritten row, never earlier than the last."""
+        """Note that a guard looked at an exposed rollout: one overwritten row, never earlier than the last.
+
+        But for a row that lies ahead of now by more than `CLOCK_SET_BACK`: the clock was set back since, and to keep
+        that row would hide for as long that nobody watches.
+        """
         moment = utc(at)
-        later = update(watches).where(watches.c.rollout == rollout, watches.c.at < moment).values(at=moment)
+        moved = or_(watches.c.at < moment, watches.c.at > moment + CLOCK_SET_BACK)
+        later = update(watches).where(watches.c.rollout == rollout, moved).values(at=moment)
         if not self._changes(later) and not self._adds(insert(watches).values(rollout=rollout, at=moment)):
             self._changes(later)  # another guard added the row in between, perhaps with an earlier time
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from staged_rollout.state import Actor
 
 if TYPE_CHECKING:
     from staged_rollout.operations.advance import Advanced
+    from staged_rollout.operations.ingest import IngestReport
 
 VersionOption = Annotated[str, typer.Option("--version", metavar="N", help="The model version in the registry.")]
 ActorOption = Annotated[str, typer.Option("--as", metavar="NAME", help="Who acts; recorded as typed.")]
@@ -123,7 +125,7 @@ def advance(session: Session, rollout: RolloutArgument, name: ActorOption = NOBO
 def sweep(session: Session, name: ActorOption = NOBODY) -> None:
     """One tick of every rollout that has not ended.
 
-    Oldest first; one that fails does not stop the others.
+    Logs are read once, then each rollout is ticked, oldest first; one that fails does not stop the others.
 
     JSON: {"advanced": [the document of advance], "failed": [{"rollout", "type", "message", "exit_code"}]}; leaves with
     the exit code of the first that failed.
@@ -132,16 +134,21 @@ def sweep(session: Session, name: ActorOption = NOBODY) -> None:
     """
     from staged_rollout.operations.advance import advance as advance_rollout
     from staged_rollout.operations.journal import load
+    from staged_rollout.operations.new_logs import ingest_new
 
     platform = session.platform
     advanced: list[Advanced] = []
     failed: list[tuple[str, StagedRolloutError]] = []
+    ingested: IngestReport | None = None
+    with suppress(StagedRolloutError):  # each tick tries again, and says so
+        if platform.ledger.registrations():
+            ingested = ingest_new(platform)
     for rollout in platform.ledger.rollouts():
         try:
             if load(platform, rollout).settled:
                 continue
             with waiting(f"{rollout}: one tick", as_json=session.as_json):
-                advanced.append(advance_rollout(platform, rollout, Actor(name)))
+                advanced.append(advance_rollout(platform, rollout, Actor(name), ingested=ingested))
         except StagedRolloutError as error:
             failed.append((rollout, error))
     if session.as_json:

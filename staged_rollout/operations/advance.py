@@ -39,13 +39,19 @@ class Advanced:
         return self.decision.headline
 
 
-def advance(platform: Platform, rollout: str, actor: Actor) -> Advanced:
+def advance(platform: Platform, rollout: str, actor: Actor, *, ingested: IngestReport | None = None) -> Advanced:
     """One tick.
+
+    Args:
+        platform: Where the rollout lives.
+        rollout: Its id.
+        actor: Who acts.
+        ingested: What was read from the logs just before, for all rollouts; None: this tick reads them.
 
     Raises:
         ConflictError: another process was first; the next tick tries again.
     """
-    ingested = ingest_new(platform)
+    ingested = ingested or ingest_new(platform)
     amend_from_file(platform, rollout, actor)
     validate(platform, load(platform, rollout), actor)
     moved: Decision | None = None

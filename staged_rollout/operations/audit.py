@@ -188,7 +188,7 @@ def audit_cursors(cursors: Mapping[str, int], audited: Iterable[Audited]) -> lis
     return found
 
 
-OF_EVENTS = frozenset({"published", "look-tables"})
+OF_EVENTS = frozenset({"published", "notified", "tracked", "look-tables"})
 """Kinds of cursor that count a rollout's events; others count something else, such as the registry's versions."""
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from staged_rollout.operations.ingest import IngestReport, ingest
-from staged_rollout.operations.journal import active
 from staged_rollout.ports import Platform
 from staged_rollout.ports.logs import LogFile, LogSource
 from staged_rollout.records.blocks import FieldMap
 from staged_rollout.spec.metric import measure_names
+from staged_rollout.spec.model import RolloutSpec
+from staged_rollout.state import canonical
 
 _WITH_MEASURES = frozenset({"predictions", "shadow"})
 
@@ -51,7 +53,16 @@ def measured_logs(platform: Platform) -> MeasuredLogs:
 
     Such a field is kept from its rollout's registration on; lines that were read before have none.
     """
-    return MeasuredLogs(platform.logs, {name for one in active(platform) for name in measure_names(one.spec.metrics)})
+    registered = platform.ledger.registrations()
+    return MeasuredLogs(
+        platform.logs, {name for event in registered for name in _measures(canonical(event.payload["spec"]))}
+    )
+
+
+@lru_cache(maxsize=1024)
+def _measures(spec: str) -> frozenset[str]:
+    """Fields that a stored specification's metrics name; a rollout's metrics never change."""
+    return frozenset(measure_names(RolloutSpec.model_validate_json(spec).metrics))
 
 
 def ingest_new(platform: Platform) -> IngestReport:

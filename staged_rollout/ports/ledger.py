@@ -74,6 +74,13 @@ class Ledger(Protocol):
         """All rollouts, in the order of their first event; of the same moment, churn-v2 before churn-v10."""
         ...
 
+    def registrations(self) -> list[Event]:
+        """The first event of each rollout that is not settled, its own hash checked; broken ones are left out.
+
+        What a rollout was registered with, at the cost of one row each: for what must not read every history.
+        """
+        ...
+
     def claim_of(self, endpoint: str) -> Claim | None:
         """Who owns the endpoint."""
         ...
@@ -115,7 +122,10 @@ class Ledger(Protocol):
         ...
 
     def watched(self, rollout: str, at: datetime) -> None:
-        """Note that a guard looked at an exposed rollout: one overwritten row, never earlier than the last."""
+        """Note that a guard looked at an exposed rollout: one overwritten row, never earlier than the last.
+
+        A row that lies ahead of `at` by more than five minutes is overwritten too: the clock was set back.
+        """
         ...
 
     def last_watched(self, rollout: str) -> datetime | None:

@@ -35,7 +35,9 @@ def next_steps(state: RolloutState, here: State, *, held: bool, paused: bool, af
         after: The page's time.
     """
     sentence, line = advice(state, here, held=held, paused=paused, after=after)
-    return section("Next", prose(sentence), command(line))
+    quoted = shlex.quote(state.rollout)
+    more = f"staged-rollout history {quoted}\nstaged-rollout report {quoted} --open"
+    return section("Next", prose(sentence), command(line), "Every event, and the whole report:", command(more))
 
 
 _OVER = frozenset({State.ROLLING_BACK, State.ROLLED_BACK, State.KEPT_CHAMPION, State.CANCELLED})

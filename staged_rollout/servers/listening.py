@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import socket
@@ -11,10 +12,35 @@ import threading
 import uvicorn
 from starlette.types import ASGIApp
 
+from staged_rollout.servers.bounded_http import Limits, bounded
+
 LOOPBACK = "127.0.0.1"
+REQUEST_S = 20.0
+"""Seconds that a caller may take to send a request: 6 MiB at 320 KiB/s."""
 
 
-def listen(app: ASGIApp, *, host: str, port: int, parent_pipe: bool) -> None:
+def add_request_timeout(parser: argparse.ArgumentParser) -> None:
+    """The option that both servers share."""
+    parser.add_argument(
+        "--request-timeout",
+        type=_seconds,
+        default=REQUEST_S,
+        metavar="20s",
+        help="what a caller may take to send a request, or to read an answer",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}, must be like 20s") from error
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}, must be above 0s")
+    return seconds
+
+
+def listen(app: ASGIApp, *, host: str, port: int, parent_pipe: bool, request_s: float = REQUEST_S) -> None:
     """Serve until SIGTERM, SIGINT, or (with `parent_pipe`) until standard input ends; then stop gracefully.
 
     Prints one JSON line `{"port": N, "pid": P}` on standard output once connections are accepted.
@@ -25,12 +51,21 @@ def listen(app: ASGIApp, *, host: str, port: int, parent_pipe: bool) -> None:
         port: Port; 0 for a free one.
         parent_pipe: Whether standard input is a pipe from the parent, whose end means that the parent is gone, also
             when it was killed.
+        request_s: Seconds that a caller may take to send a request, or to read an answer.
 
     Raises:
         OSError: the port is taken.
     """
     listener = _bound(host, port)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=10)
+    config = uvicorn.Config(
+        app,
+        http=bounded(Limits(request_s)),
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=10,
+    )
     server = _Announcing(config, listener.getsockname()[1])
     if parent_pipe:
         threading.Thread(target=_stop_with_parent, args=(server,), name="parent-pipe", daemon=True).start()

@@ -363,3 +363,13 @@ def test_claim_conflicts_name_both_rollouts(ledger):
     with pytest.raises(ConflictError, match="churn-prod belongs to a-v1, b-v1 cannot claim it"):
         append(ledger, "b-v1", claim="churn-prod")
     assert ledger.rollouts() == ["a-v1"]
+
+
+def test_registrations_are_first_events_of_what_is_not_settled(ledger):
+    """One row each, its own hash checked: a broken one is left to whoever reads that rollout."""
+    firsts = [append(ledger, f"{name}-v1", count=2)[0] for name in ("a", "b", "c", "d")]
+    ledger.append("b-v1", [NewEvent(EventType.SETTLED, {}), NOTE], expected_seq=2, at=AT, actor=ADA)
+    execute(ledger, "UPDATE events SET actor = 'eve' WHERE rollout = 'c-v1' AND seq = 1")
+    execute(ledger, "UPDATE events SET actor = 'eve' WHERE rollout = 'd-v1' AND seq = 2")
+
+    assert [firsts[0], firsts[3]] == sorted(ledger.registrations(), key=lambda event: event.rollout)

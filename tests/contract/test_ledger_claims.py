@@ -172,8 +172,15 @@ def test_a_watch_is_one_row_that_never_goes_back(ledger):
     assert ledger.last_watched("b-v1") == AT
 
 
+def test_a_watch_goes_back_with_a_clock_that_was_set_back(ledger):
+    """Else nobody would notice for an hour that nobody watches any more."""
+    ledger.watched("a-v1", AT)
+    ledger.watched("a-v1", AT - timedelta(hours=1))
+    assert AT - timedelta(hours=1) == ledger.last_watched("a-v1")
+
+
 def test_a_watch_compares_moments_not_spellings(ledger):
-    """19:00 in Tokyo is 10:00 UTC: earlier than 10:30 UTC although it reads later."""
+    """18:57 in Tokyo is 9:57 UTC: earlier than 10:00 UTC although it reads later."""
     ledger.watched("a-v1", AT.replace(hour=10))
-    ledger.watched("a-v1", (AT.replace(hour=10) - timedelta(minutes=30)).astimezone(timezone(timedelta(hours=9))))
+    ledger.watched("a-v1", (AT.replace(hour=10) - timedelta(minutes=3)).astimezone(timezone(timedelta(hours=9))))
     assert ledger.last_watched("a-v1") == AT.replace(hour=10)

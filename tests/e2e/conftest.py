@@ -38,7 +38,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             PREFECT_LOGGING_TO_API_ENABLED: False,
             PREFECT_SERVER_ANALYTICS_ENABLED: False,
         }
-        with temporary_settings(settings), prefect_test_harness(server_startup_timeout=60):
+        with temporary_settings(settings), prefect_test_harness(server_startup_timeout=300):
             yield
 
 

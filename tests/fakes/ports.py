@@ -18,6 +18,7 @@ from staged_rollout.ports import (
     ObservedEndpoint,
     ObservedVariant,
     Rows,
+    VariantHealth,
     VariantTarget,
 )
 
@@ -179,10 +180,11 @@ class MemoryLake:
 
 @dataclass
 class MemoryHealth:
-    """The routers' counters, as set."""
+    """The routers' counters and what the platform measured, as set."""
 
     calls: int = 0
     last_call_at: datetime | None = None
+    variants: tuple[VariantHealth, ...] = ()
 
     def read(self, endpoint: str) -> HealthReading:
-        return HealthReading(self.calls, self.last_call_at)
+        return HealthReading(self.calls, self.last_call_at, self.variants)

@@ -8,9 +8,12 @@ from datetime import UTC, datetime
 from staged_rollout.adapters.lake_iceberg import IcebergLake
 from staged_rollout.adapters.log_folder import LogFolder
 from staged_rollout.operations.ingest import ingest
-from staged_rollout.operations.new_logs import MeasuredLogs
+from staged_rollout.operations.new_logs import MeasuredLogs, measured_logs
 from staged_rollout.records.blocks import FieldMap
 from staged_rollout.spec.home import Home
+from staged_rollout.state import EventType, NewEvent
+from tests.conftest import RolloutBuilder
+from tests.fakes.platform import FakePlatform
 
 LINE = {
     "request_id": "r1",
@@ -69,3 +72,29 @@ def test_a_files_own_rule_stands():
 
     assert FieldMap({"unit_id": "user"}, {"orders": "orders?", "revenue": "usd"}) == first.fields
     assert FieldMap() == second.fields
+
+
+def test_the_fields_are_those_of_rollouts_that_are_not_settled(tmp_path, churn):
+    """Law: what a running rollout's metric names is kept from its registration on, and not after it is settled."""
+    platform = FakePlatform.at(tmp_path)
+    platform.logs = LogFolder(platform.home)
+    path = platform.home.logs / "predictions" / "churn-prod" / "2026-03-02" / "x.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}\n")
+
+    def kept():
+        (file,) = measured_logs(platform).list()
+        return set(file.fields.measures)
+
+    assert set() == kept()
+    metric = {"mean": "revenue", "resolution": 0.01}
+    success = {**churn["success"], "metric": "m", "mde": {"value": 1.0, "kind": "value"}}
+    spec = {**churn, "metrics": {"m": metric}, "success": success, "guardrails": {}}
+    registered = RolloutBuilder(spec).register().events[0]
+    new = NewEvent(registered.type, registered.payload)
+    platform.ledger.append("churn-v3", [new], expected_seq=0, at=registered.at, actor=registered.actor)
+    assert {"revenue"} == kept()
+    platform.ledger.append(
+        "churn-v3", [NewEvent(EventType.SETTLED, {})], expected_seq=1, at=registered.at, actor=registered.actor
+    )
+    assert set() == kept()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 import pytest
 
 from staged_rollout.errors import StaleSequenceError
-from staged_rollout.evidence import Evidence, sealed
+from staged_rollout.evidence import Evidence, VariantHealthFigures, sealed
 from staged_rollout.operations.decide import act_on, decide_on, decision_payload
 from staged_rollout.operations.journal import load
+from staged_rollout.operations.look import gather
 from staged_rollout.operations.operate import Act, operate
 from staged_rollout.operations.watch import watch
 from staged_rollout.policy import Action
+from staged_rollout.ports import VariantHealth
+from staged_rollout.report.health import variant_health
 from staged_rollout.state import EventType, HoldReason, State, digest
 from tests.fakes import figures
 from tests.fakes.platform import PERSON, ROLLOUT, TICK, reached
@@ -139,6 +143,32 @@ def test_the_guard_rolls_back_on_its_own(tmp_path, churn):
     assert load(platform, ROLLOUT).state is State.ROLLING_BACK
     assert platform.document().exposure == 0.0
     assert "error_rate is worse by" in load(platform, ROLLOUT).reason
+
+
+def test_the_guard_sees_what_the_platform_measured_and_holds_on_a_full_disk(tmp_path, churn):
+    """Data Capture stops on a full disk: missing data is never a pass. The figures stand in the evidence."""
+    platform = reached(tmp_path, churn, State.LIVE)
+    platform.health.calls, platform.health.last_call_at = 9, platform.clock.now()
+    platform.lake.answers["freshness"] = [{"newest": platform.clock.now()}]
+    measured = VariantHealth("v3", 9, errors_5xx=1, latency_ms=4.5, latency_max_ms=20.0, disk=94.9)
+    platform.health.variants = (measured,)
+    assert watch(platform, ROLLOUT, TICK).action is not Action.HOLD
+    _, evidence = gather(platform, ROLLOUT, TICK, looks=False)
+    assert (VariantHealthFigures(**asdict(measured)),) == evidence.health.variants
+    text = "9 calls, 0 answered 4xx, 1 answered 5xx; model 4.5 ms (longest 20.0 ms); at most disk 95%"
+    assert text == variant_health(evidence.health.variants[0])
+
+    platform.health.variants = (replace(measured, disk=95.0),)
+    assert watch(platform, ROLLOUT, TICK).action is Action.HOLD
+    assert "v3 95%, limit 95%" in load(platform, ROLLOUT).holds[HoldReason.NO_DATA][1]
+
+
+def test_evidence_without_platform_figures_keeps_its_bytes(tmp_path, churn):
+    """The law: what an earlier release stored is hashed as it was."""
+    platform = reached(tmp_path, churn, State.LIVE)
+    _, evidence = gather(platform, ROLLOUT, TICK, looks=False)
+    assert evidence.health.variants is None
+    assert "variants" not in evidence.model_dump(mode="json")["health"]
 
 
 def test_the_guard_holds_when_logs_do_not_arrive(tmp_path, churn):

@@ -107,6 +107,7 @@ FAILURES = {
     "not JSON": (reply(200, b"<html>"), 502),
     "no prediction": (reply(200, {"score": 1}), 502),
     "an array": (reply(200, [1]), 502),
+    "a deep answer": (reply(200, b'{"prediction":' + b"[" * 500 + b"]" * 500 + b"}"), 502),
     "too slow": (reply(delay=0.6), 504),
 }
 

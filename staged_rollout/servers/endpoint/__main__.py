@@ -10,7 +10,7 @@ import sys
 from staged_rollout.errors import StagedRolloutError
 from staged_rollout.servers.endpoint.app import create_app
 from staged_rollout.servers.endpoint.state import StateFile
-from staged_rollout.servers.listening import LOOPBACK, listen
+from staged_rollout.servers.listening import LOOPBACK, add_request_timeout, listen
 from staged_rollout.spec.home import Home
 
 _SLOW = re.compile(r"(?P<package>[a-zA-Z0-9-]+/[0-9]+)=(?P<milliseconds>[0-9]+(\.[0-9]+)?)ms")
@@ -30,7 +30,13 @@ def main() -> int:
                 delays=dict(arguments.slow),
                 simulated_time=arguments.simulated_time,
             )
-            listen(app, host=arguments.host, port=arguments.port, parent_pipe=arguments.parent_pipe)
+            listen(
+                app,
+                host=arguments.host,
+                port=arguments.port,
+                parent_pipe=arguments.parent_pipe,
+                request_s=arguments.request_timeout,
+            )
     except StagedRolloutError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -58,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--update-seconds", type=float, default=1.0, help="how long creating and updating last at least"
     )
+    add_request_timeout(parser)
     parser.add_argument("--simulated-time", action="store_true", help="honour x-staged-rollout-time from this machine")
     parser.add_argument("--parent-pipe", action="store_true", help="stop when standard input ends")
     return parser

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pydantic import ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from staged_rollout.servers.endpoint import (
@@ -21,7 +21,7 @@ from staged_rollout.servers.endpoint import (
 from staged_rollout.servers.endpoint.aws_errors import ControlError
 from staged_rollout.servers.endpoint.control_plane import ControlPlane
 from staged_rollout.servers.endpoint.describe_endpoint import describe_endpoint
-from staged_rollout.servers.request_body import BodyTooLargeError, read_body
+from staged_rollout.servers.request_body import BodyTooLargeError, TooManyBodiesError, read_body
 
 _TARGET = "SageMaker."
 _BODY_LIMIT = 1_000_000
@@ -55,6 +55,8 @@ async def control(plane: ControlPlane, request: Request) -> Response:
         answer = await _operate(plane, request)
     except ControlError as error:
         return error.response()
+    except ClientDisconnect:
+        return Response(status_code=400)  # nobody reads it
     # Control calls are rare, and their clients are often dropped without being closed.
     headers = {"x-amzn-RequestId": str(uuid.uuid4()), "Connection": "close"}
     return Response(json.dumps(answer), 200, headers, "application/x-amz-json-1.1")
@@ -70,6 +72,8 @@ async def _operate(plane: ControlPlane, request: Request) -> dict[str, Any]:
         body = await read_body(request, _BODY_LIMIT)
     except BodyTooLargeError as error:
         raise ControlError(f"The request is larger than {_BODY_LIMIT} bytes.") from error
+    except TooManyBodiesError as error:
+        raise ControlError("Too many requests are being read at once.", "ThrottlingException") from error
     try:
         asked = shape.model_validate_json(body or b"{}")
     except ValidationError as error:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from staged_rollout.adapters.resource_names import is_resource_name
@@ -18,7 +18,7 @@ from staged_rollout.servers.endpoint.live import LiveEndpoint, LiveVariant
 from staged_rollout.servers.endpoint.models import AnswerError
 from staged_rollout.servers.endpoint.shadow_failures import ShadowFailures
 from staged_rollout.servers.endpoint.shapes import DataCaptureConfig
-from staged_rollout.servers.request_body import BodyTooLargeError, read_body
+from staged_rollout.servers.request_body import BodyTooLargeError, TooManyBodiesError, read_body
 from staged_rollout.servers.simulated_time import request_time
 
 BODY_LIMIT = 6_291_456
@@ -63,6 +63,8 @@ class Runtime:
             return await self._answered(name, event_id, request)
         except InvokeError as error:
             return error.response(event_id)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
 
     async def drain(self) -> None:
         """Wait for copies that the shadow still answers."""
@@ -74,6 +76,8 @@ class Runtime:
             body = await read_body(request, BODY_LIMIT)
         except BodyTooLargeError as error:
             raise InvokeError(413, "", f"HTTP content length exceeded {BODY_LIMIT} bytes.") from error
+        except TooManyBodiesError as error:
+            raise InvokeError(503, "ServiceUnavailable", "Too many requests are being read at once.") from error
         endpoint = self._endpoints(name) if is_resource_name(name) else None
         if endpoint is None:
             raise validation(f"Endpoint {name[:63]} of account {ACCOUNT} not found.")

@@ -9,8 +9,9 @@ import uuid
 
 from staged_rollout.adapters.resource_names import checked_name
 from staged_rollout.errors import StagedRolloutError
-from staged_rollout.servers.listening import LOOPBACK, listen
+from staged_rollout.servers.listening import LOOPBACK, add_request_timeout, listen
 from staged_rollout.servers.router.app import RouterSettings, create_app
+from staged_rollout.spec.environment import load_environment
 from staged_rollout.spec.home import Home
 
 
@@ -32,9 +33,16 @@ def main() -> int:
             logs_uri=arguments.logs,
             kms_key=arguments.kms_key,
             ship_s=arguments.ship_every,
+            environment=None if arguments.environment is None else load_environment(arguments.environment),
         )
         app = create_app(settings)
-        listen(app, host=arguments.host, port=arguments.port, parent_pipe=arguments.parent_pipe)
+        listen(
+            app,
+            host=arguments.host,
+            port=arguments.port,
+            parent_pipe=arguments.parent_pipe,
+            request_s=arguments.request_timeout,
+        )
     except StagedRolloutError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -51,9 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 chooses a free one and prints it")
     parser.add_argument("--endpoint", help="what /predict asks; /endpoints/NAME/predict asks any")
     parser.add_argument("--runtime-url", help="address of the SageMaker runtime; left out: AWS")
+    parser.add_argument("--environment", help="NAME|FILE: where documents are published, and whose endpoints are asked")
     parser.add_argument("--router", help="this router's id; by default a new one for each process")
     parser.add_argument("--poll", type=_seconds, default=5.0, help="between reads of the assignment document, e.g. 5s")
     parser.add_argument("--timeout", type=_seconds, default=5.0, help="for each attempt at the endpoint, e.g. 5s")
+    add_request_timeout(parser)
     parser.add_argument(
         "--assignments", metavar="URI", help="s3://BUCKET/PREFIX of the documents; left out: the home's"
     )

@@ -12,15 +12,19 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from staged_rollout.adapters.assignments_file import FileAssignments
 from staged_rollout.adapters.aws_client import make_client
 from staged_rollout.adapters.health_files import FileHealth
 from staged_rollout.adapters.log_shipper import LogShipper
+from staged_rollout.adapters.platform import open_platform
+from staged_rollout.adapters.platform_aws import AwsPlatform
+from staged_rollout.adapters.runtime_client import runtime_client
 from staged_rollout.adapters.s3_place import S3Place
 from staged_rollout.ports.serving import Assignments
-from staged_rollout.servers.request_body import BodyTooLargeError, read_body
-from staged_rollout.servers.router.calls import EndpointCalls
+from staged_rollout.servers.request_body import BodyTooLargeError, TooManyBodiesError, read_body
+from staged_rollout.servers.router.calls import POOL, EndpointCalls
 from staged_rollout.servers.router.documents import Documents
 from staged_rollout.servers.router.prediction_log import PredictionLog
 from staged_rollout.servers.router.requests import BadRequestError, read_request
@@ -28,6 +32,7 @@ from staged_rollout.servers.router.routing import Answer, Routing
 from staged_rollout.servers.router.shipping import Shipping
 from staged_rollout.servers.router.tallies import Tallies
 from staged_rollout.servers.simulated_time import request_time
+from staged_rollout.spec.environment import EnvironmentSpec
 from staged_rollout.spec.home import Home
 
 IDENTITY = "staged-rollout-router"
@@ -50,6 +55,8 @@ class RouterSettings:
         logs_uri: Where the log is shipped to on S3; None: it stays below the home.
         kms_key: What shipped objects are encrypted with; None: as the bucket does by itself.
         ship_s: Seconds between two rounds of shipping.
+        environment: Where documents are published, whose endpoints are asked, where the log is shipped to, as far as
+            nothing else says so; None: all of it is the home's.
     """
 
     home: Home
@@ -63,15 +70,20 @@ class RouterSettings:
     logs_uri: str | None = None
     kms_key: str | None = None
     ship_s: float = 30.0
+    environment: EnvironmentSpec | None = None
 
 
 def create_app(settings: RouterSettings) -> FastAPI:
-    """Build the application."""
+    """Build the application.
+
+    Raises:
+        StagedRolloutError: the environment's AWS account cannot be reached, or is another one.
+    """
     tallies = Tallies(FileHealth(settings.home.health), settings.router)
     documents = Documents(_assignments(settings), settings.poll_s)
     shipping = _shipping(settings)
     log = PredictionLog(settings.home.logs / "predictions", settings.router)
-    calls = EndpointCalls(settings.runtime_url, timeout_s=settings.timeout_s)
+    calls = EndpointCalls(settings.runtime_url, timeout_s=settings.timeout_s, client=_client(settings))
     routing = Routing(documents, calls, log, tallies)
 
     @asynccontextmanager
@@ -102,6 +114,10 @@ def create_app(settings: RouterSettings) -> FastAPI:
             simulated = request_time(request.headers, client, enabled=settings.simulated_time)
         except BodyTooLargeError:
             return _json(Answer(413, {"error": f"the body is larger than {_BODY_LIMIT} bytes"}))
+        except TooManyBodiesError:
+            return _json(Answer(503, {"error": "too many requests are being read at once: try again"}))
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
         except (BadRequestError, ValueError) as error:
             return _json(Answer(400, {"error": str(error)}))
         return _json(await run_in_threadpool(routing.predict, told, simulated))
@@ -136,19 +152,34 @@ def create_app(settings: RouterSettings) -> FastAPI:
 
 
 def _assignments(settings: RouterSettings) -> Assignments:
-    if settings.assignments_uri is None:
-        return FileAssignments(settings.home.assignments)
-    from staged_rollout.adapters.assignments_s3 import S3Assignments
+    environment = settings.environment
+    if settings.assignments_uri is not None:
+        from staged_rollout.adapters.assignments_s3 import S3Assignments
 
-    # A poll that fails is made again by the next one: no caller waits for it.
-    return S3Assignments(S3Place.at(make_client("s3", read_timeout_s=10.0, retries=1), settings.assignments_uri))
+        # A poll that fails is made again by the next one: no caller waits for it.
+        return S3Assignments(S3Place.at(make_client("s3", read_timeout_s=10.0, retries=1), settings.assignments_uri))
+    if environment is not None and environment.on_aws("assignments"):
+        return open_platform(environment, settings.home).assignments
+    return FileAssignments(settings.home.assignments)
 
 
 def _shipping(settings: RouterSettings) -> Shipping | None:
-    if settings.logs_uri is None:
+    environment = settings.environment
+    if settings.logs_uri is not None:
+        place = S3Place.at(make_client("s3"), settings.logs_uri, settings.kms_key)
+    elif environment is not None and environment.on_aws("logs"):
+        place = AwsPlatform(environment, settings.home).place("logs")
+    else:
         return None
-    place = S3Place.at(make_client("s3"), settings.logs_uri, settings.kms_key)
     return Shipping(LogShipper(settings.home.logs, place), every_s=settings.ship_s)
+
+
+def _client(settings: RouterSettings) -> Any:
+    """The environment's own client on AWS, with its region and role; else None: the address decides."""
+    environment = settings.environment
+    if settings.runtime_url is not None or environment is None or not environment.on_aws("serving"):
+        return None
+    return runtime_client(environment, settings.home, timeout_s=settings.timeout_s, pool=POOL)
 
 
 def _json(answer: Answer) -> Response:

@@ -13,8 +13,11 @@ import orjson
 
 from staged_rollout.adapters.aws_client import make_client
 from staged_rollout.assignment import Assigned, AssignmentDocument, VariantRef
+from staged_rollout.servers.router.requests import can_be_logged
 from staged_rollout.servers.simulated_time import HEADER
 
+POOL = 64
+"""Connections that are kept open to an endpoint."""
 _TIMES_OUT = 504
 _UNREACHABLE = 503
 _NO_ANSWER = 502
@@ -57,17 +60,25 @@ class EndpointCalls:
         runtime_url: The runtime's address; None for AWS.
         region: AWS region; None: as the environment says.
         timeout_s: Seconds to wait for each attempt's answer.
+        client: A client of `sagemaker-runtime` that is used instead, such as an environment's; it must not retry.
     """
 
-    def __init__(self, runtime_url: str | None, *, region: str | None = None, timeout_s: float = 5.0) -> None:
-        self._client = make_client(
+    def __init__(
+        self,
+        runtime_url: str | None,
+        *,
+        region: str | None = None,
+        timeout_s: float = 5.0,
+        client: Any = None,
+    ) -> None:
+        self._client = client or make_client(
             "sagemaker-runtime",
             endpoint_url=runtime_url,
             region=region,
             connect_timeout_s=min(timeout_s, 2.0),
             read_timeout_s=timeout_s,
             retries=0,  # the fallback is the retry, and a caller waits for both
-            pool=64,
+            pool=POOL,
         )
         self._client.meta.events.register("before-call.sagemaker-runtime.InvokeEndpoint", _stamp)
 
@@ -126,6 +137,8 @@ class EndpointCalls:
             return _Failure(_NO_ANSWER, refused=False, reason=f"the answer is not JSON: {error}")
         if not isinstance(told, dict) or told.get("prediction") is None:
             return _Failure(_NO_ANSWER, refused=False, reason="the answer holds no prediction")
+        if not can_be_logged(told["prediction"]):
+            return _Failure(_NO_ANSWER, refused=False, reason="the prediction is nested too deeply")
         return response.get("InvokedProductionVariant", ""), told
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 
 from staged_rollout.assignment import AssignmentDocument
 from staged_rollout.errors import StagedRolloutError
@@ -73,3 +75,30 @@ class Documents:
             return before  # a slow read that began before a newer one
         self._known[endpoint] = published.document
         return published.document
+
+
+class DocumentsOnDemand(Documents):
+    """As Documents, without a thread of its own: a request that finds its document too old reads it first.
+
+    For AWS Lambda, whose containers are frozen between two requests, threads included. The wall clock is asked and not
+    the monotonic one, which may stand still meanwhile.
+
+    Args:
+        source: Where documents are published.
+        poll_s: Seconds for which a document is used before it is read again.
+        wall: Seconds since the epoch.
+    """
+
+    def __init__(self, source: Assignments, poll_s: float, *, wall: Callable[[], float] = time.time) -> None:
+        super().__init__(source, poll_s)
+        self._wall = wall
+        self._read_at: dict[str, float] = {}
+
+    def current(self, endpoint: str) -> AssignmentDocument | None:
+        """The document in force for an endpoint, or None when none was ever read."""
+        now, before = self._wall(), self._read_at.get(endpoint)
+        # A clock that was set back makes an age that cannot be: then it is read as well.
+        if before is not None and 0 <= now - before < self._poll_s:
+            return super().current(endpoint)
+        self._read_at[endpoint] = now
+        return self._read(endpoint)

@@ -61,6 +61,8 @@ def read_request(endpoint: str, body: bytes) -> PredictRequest:
     features = told.get("features")
     if not isinstance(features, dict):
         raise BadRequestError("features must be a JSON object")
+    if not can_be_logged(features):
+        raise BadRequestError("features are nested too deeply")
     return PredictRequest(
         endpoint=endpoint,
         unit=_unit(told.get("unit_id")),
@@ -68,6 +70,15 @@ def read_request(endpoint: str, body: bytes) -> PredictRequest:
         request_id=_identifier(told, "request_id"),
         nonce=_nonce(told.get("nonce")),
     )
+
+
+def can_be_logged(value: Any) -> bool:
+    """Whether a value that was read as JSON can be written as JSON inside a row: one parses deeper than it writes."""
+    try:
+        orjson.dumps([[[value]]])
+    except TypeError:
+        return False
+    return True
 
 
 def _unit(value: Any) -> str | None:

@@ -7,12 +7,12 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from staged_rollout.assignment import assign, request_id
 from staged_rollout.servers.router.calls import EndpointCalls, Outcome, at_simulated_time
 from staged_rollout.servers.router.documents import Documents
-from staged_rollout.servers.router.prediction_log import PredictionLog, PredictionRow, timestamp
+from staged_rollout.servers.router.prediction_log import PredictionRow, timestamp
 from staged_rollout.servers.router.requests import PredictRequest
 from staged_rollout.servers.router.tallies import Tallies
 
@@ -28,6 +28,18 @@ class Answer:
     body: dict[str, Any]
 
 
+class RowLog(Protocol):
+    """Keeps rows."""
+
+    def write(self, endpoint: str, at: datetime, row: PredictionRow) -> None:
+        """Keep a row.
+
+        Raises:
+            OSError: it is not kept.
+        """
+        ...
+
+
 class Routing:
     """Assigns, asks, logs and counts. Thread-safe.
 
@@ -38,7 +50,7 @@ class Routing:
         tallies: The counters.
     """
 
-    def __init__(self, documents: Documents, calls: EndpointCalls, log: PredictionLog, tallies: Tallies) -> None:
+    def __init__(self, documents: Documents, calls: EndpointCalls, log: RowLog, tallies: Tallies) -> None:
         self._documents = documents
         self._calls = calls
         self._log = log

@@ -17,11 +17,11 @@ class Tallies:
     """Counters since this router started. Thread-safe.
 
     Args:
-        health: Where calls per endpoint are reported.
+        health: Where calls per endpoint are reported; None: nowhere, as where CloudWatch counts them.
         router: This router's id.
     """
 
-    def __init__(self, health: FileHealth, router: str) -> None:
+    def __init__(self, health: FileHealth | None, router: str) -> None:
         self._health = health
         self._router = router
         self._lock = threading.Lock()
@@ -69,6 +69,8 @@ class Tallies:
 
     def flush(self) -> None:
         """Report what was counted since the last time."""
+        if self._health is None:
+            return
         with self._lock:
             due = {endpoint: self._readings[endpoint] for endpoint in self._unwritten}
             self._unwritten.clear()

@@ -1,0 +1,1 @@
+"""Two and three models as production variants of one endpoint."""
