@@ -48,14 +48,11 @@ NOT_BY_NAME = {
     "kms:CreateGrant",
     "iam:PassRole",  # part of CreateModel
     # PyIceberg, with its own clients
-    "s3:DeleteObject",
     "s3:AbortMultipartUpload",
     "glue:CreateDatabase",
     "glue:CreateTable",
-    "glue:DeleteTable",
     "glue:GetDatabase",
     "glue:GetTable",
-    "glue:GetTables",
     "glue:UpdateTable",
 }
 BY_PEOPLE = {"sagemaker:CreateModelPackage", "sagemaker:CreateModelPackageGroup"}
