@@ -18,9 +18,10 @@ from staged_rollout.cli.session import rollout_id
 from staged_rollout.errors import NotFoundError, StagedRolloutError
 
 HEAVY = ("prefect", "mlflow", "sagemaker", "great_expectations", "pandas", "duckdb", "pyiceberg", "scipy", "boto3")
-COMMANDS = sorted(set(get_command(app).commands) - {"ledger", "lake"})
+COMMANDS = sorted(set(get_command(app).commands) - {"ledger", "lake", "key"})
 IN_GROUPS = [
     *(["ledger", name] for name in ("verify", "export", "backup", "restore")),
+    *(["key", name] for name in ("new", "show")),
     *(["lake", name] for name in ("tables", "files", "verify", "compact", "erase")),
 ]
 ACTS = ("approve", "reject", "pause", "resume", "rollback", "cancel", "note", "restore")
