@@ -160,7 +160,7 @@ def _keys_of(platform: Platform, state: RolloutState, act: str, name: str) -> tu
     known = ", ".join(people) if people else f"{group}"
     raise NotApproverError(
         f"{name} is not among the approvers of this decision: {known}",
-        hint=f"one of them runs: staged-rollout {act} {state.rollout} --as NAME --reason ...",
+        hint=f"one of them runs: staged-rollout {act} {state.rollout} --as {'NAME' if people else group} --reason ...",
         rollout=state.rollout,
     )
 

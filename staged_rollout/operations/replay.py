@@ -164,8 +164,9 @@ def replay(
                         counted.count_bad(line)
                         on_line(number, line)
                         continue
-                    due = started + counted.sent / pace.per_second
-                    if (pace.seconds is not None and due - started >= pace.seconds) or not running.wait_until(due):
+                    after = counted.sent / pace.per_second
+                    due = started + after
+                    if (pace.seconds is not None and after >= pace.seconds) or not running.wait_until(due):
                         return counted
                     identifier = traffic_id(pace.run, number, line)
                     on_line(number, line)

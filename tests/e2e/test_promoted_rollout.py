@@ -156,7 +156,7 @@ def test_prefect_shows_every_branch_by_its_name(small, rollout):
 
     async def task_names():
         async with get_client() as client:
-            flows = FlowRunFilter(name=FlowRunFilterName(any_=[rollout]))
+            flows = FlowRunFilter(name=FlowRunFilterName(like_=f"{rollout} "))
             runs = [
                 run
                 for offset in range(0, 2000, 200)

@@ -117,7 +117,7 @@ def test_every_call_was_answered_during_the_rollback(small, harmful):
 def test_the_roll_back_is_visible_by_its_name(small, harmful):
     async def names():
         async with get_client() as client:
-            flows = FlowRunFilter(name=FlowRunFilterName(any_=[harmful.rollout(2)]))
+            flows = FlowRunFilter(name=FlowRunFilterName(like_=f"{harmful.rollout(2)} "))
             return {run.name for run in await client.read_task_runs(flow_run_filter=flows, limit=200)}
 
     eventually(lambda: "roll-back" in asyncio.run(names()))  # the server writes task runs in batches

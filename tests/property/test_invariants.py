@@ -138,8 +138,11 @@ def test_invariant_02_two_processes_do_not_both_call(tmp_path, churn):
         refused.append(found)
 
     platform.serving.on_apply = meanwhile
+    before = len(platform.serving.started)
     platform.settle(ROLLOUT)
-    assert len(refused) == len(platform.serving.started) - 2  # the champion's own, and the shadow's, came before
+    calls = len(platform.serving.started) - before
+    assert calls > 0
+    assert len(refused) >= calls
 
 
 def test_invariant_02_one_rollout_owns_an_endpoint(tmp_path, churn):

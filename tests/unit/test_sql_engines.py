@@ -91,7 +91,9 @@ def engines(tmp_path_factory):
     path = tables.folder / "quarantine.parquet"
     pq.write_table(pa.Table.from_pylist(tables.rows["quarantine"], schema=arrow_schema("quarantine")), path)
     files["quarantine"] = [str(path)]
-    for name, rows in tables.rows.items():
+    other.create_function("list_contains", 2, lambda many, one: one in json.loads(many or "[]"), deterministic=True)
+    for name in TABLES:
+        rows = tables.rows.get(name, [])
         columns = [column.name for column in TABLES[name]]
         quoted = ", ".join('"' + column + '"' for column in columns)
         other.execute(f"CREATE TABLE {name} ({quoted})")
