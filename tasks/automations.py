@@ -185,8 +185,8 @@ async def _deployments(client: PrefectClient) -> dict[str, UUID]:
 
 
 def _facts(automation: AutomationCore) -> dict[str, Any]:
-    """What an automation says, without what the server adds."""
-    told = automation.model_dump(mode="json", exclude={"owner_resource", "enabled"})
+    """What an automation says, without what the server adds; sets stay sets, which have no order to differ in."""
+    told = automation.model_dump(exclude={"owner_resource", "enabled"})
     told["trigger"].pop("id", None)
     return told
 
