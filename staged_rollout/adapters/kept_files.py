@@ -15,8 +15,8 @@ from typing import Any
 from staged_rollout.adapters.assignments_file import FileAssignments
 from staged_rollout.adapters.diagnosis import UPDATE, Check, Found
 from staged_rollout.adapters.health_files import FileHealth
-from staged_rollout.adapters.lake_batches import READABLE_VERSIONS, SCHEMA_VERSION
 from staged_rollout.adapters.lake_catalog import NAMESPACE
+from staged_rollout.adapters.lake_schema import READABLE_VERSIONS, SCHEMA_VERSION
 from staged_rollout.adapters.still_sqlite import read_still
 from staged_rollout.errors import StagedRolloutError
 from staged_rollout.report.figures import count

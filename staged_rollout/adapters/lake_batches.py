@@ -12,52 +12,15 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from staged_rollout.adapters.lake_schema import begin_migration, connected, end_migration, make_or_refuse
 from staged_rollout.errors import DataError, NotFoundError
 from staged_rollout.ports.lake import Batch, BatchDraft, FileBooks, SourceClaim, Stream
 from staged_rollout.records.tables import TABLES, TableName
-
-SCHEMA_VERSION = 2
-"""`user_version` of the file."""
-
-READABLE_VERSIONS = frozenset({1, SCHEMA_VERSION})
-"""Versions that are read; the next writer brings the file up to date. Another one is refused instead of being misread.
-Version 1 held each identity as a row."""
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS batches (number INTEGER PRIMARY KEY, at TEXT NOT NULL, snapshots TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS claims (
-  source TEXT NOT NULL, generation INTEGER NOT NULL, from_byte INTEGER NOT NULL, to_byte INTEGER NOT NULL,
-  digest TEXT NOT NULL, lines INTEGER NOT NULL, batch INTEGER NOT NULL REFERENCES
-  batches(number), PRIMARY KEY (source, generation, from_byte)) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sources (source TEXT PRIMARY KEY, version TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS books (
-  batch INTEGER NOT NULL REFERENCES batches(number), place INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
-  endpoint TEXT NOT NULL, lines INTEGER NOT NULL, accepted INTEGER NOT NULL, duplicates INTEGER NOT NULL,
-  quarantined INTEGER NOT NULL, late INTEGER NOT NULL, blank INTEGER NOT NULL, bytes INTEGER NOT NULL,
-  PRIMARY KEY (batch, place),
-  CHECK (lines = accepted + duplicates + quarantined + late + blank)) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS watermarks (
-  kind TEXT NOT NULL, endpoint TEXT NOT NULL, committed TEXT, pending TEXT NOT NULL,
-  PRIMARY KEY (kind, endpoint)) STRICT, WITHOUT ROWID;
-"""
-
-_RUNS = """
-CREATE TABLE IF NOT EXISTS runs (
-  dataset TEXT NOT NULL, event_date TEXT NOT NULL, first_batch INTEGER NOT NULL, last_batch INTEGER NOT NULL,
-  count INTEGER NOT NULL, digest TEXT NOT NULL,
-  PRIMARY KEY (dataset, event_date, first_batch)) STRICT, WITHOUT ROWID;
-"""
-
-_REMOVALS = """
-CREATE TABLE IF NOT EXISTS removals (
-  batch INTEGER NOT NULL REFERENCES batches(number), dataset TEXT NOT NULL, removed INTEGER NOT NULL,
-  reason TEXT NOT NULL, PRIMARY KEY (batch, dataset)) STRICT, WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True)
@@ -111,17 +74,7 @@ class Batches:
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._open() as connection:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in {0, *READABLE_VERSIONS}:
-                accepted = ", ".join(map(str, sorted(READABLE_VERSIONS)))
-                raise DataError(
-                    f"{path} has schema version {version}, accepted: {accepted}",
-                    hint="it was written by another release of Staged Rollout",
-                )
-            if version == 0:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(_TABLES + _RUNS + _REMOVALS)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            make_or_refuse(connection, path)
 
     def head(self) -> Batch:
         """The newest sealed batch, or batch 0 of the empty lake."""
@@ -252,22 +205,12 @@ class Batches:
             keep: Writes the identities of one table's event date into a file.
         """
         with self._open() as connection:
-            if connection.execute("PRAGMA user_version").fetchone()[0] != 1:
+            identities = begin_migration(connection)
+            if identities is None:
                 return
-            connection.execute("BEGIN IMMEDIATE")
-            # Not executescript: it would commit.
-            connection.execute(_RUNS)
-            connection.execute(_REMOVALS)
-            places = connection.execute("SELECT DISTINCT dataset, event_date FROM identities").fetchall()
-            for dataset, event_date in places:
-                rows = connection.execute(
-                    "SELECT identity FROM identities WHERE dataset = ? AND event_date = ?", (dataset, event_date)
-                )
-                run = keep(dataset, date.fromisoformat(event_date), [row[0] for row in rows])
-                _write_runs(connection, [run], {})
-            connection.execute("DROP TABLE identities")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.execute("COMMIT")
+            for dataset, event_date, found in identities:
+                _write_runs(connection, [keep(dataset, event_date, found)], {})
+            end_migration(connection)
 
     def seal(
         self,
@@ -340,14 +283,8 @@ class Batches:
             connection.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?)", sorted(versions.items()))
             connection.execute("COMMIT")
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        # One connection per use: safe between threads and across a fork. isolation_level None: transactions are written
-        # out.
-        with closing(sqlite3.connect(self._path, timeout=30.0, isolation_level=None)) as connection:
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            yield connection
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return connected(self._path)
 
 
 def empty_batch() -> Batch:
