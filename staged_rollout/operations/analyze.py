@@ -8,7 +8,7 @@ desired.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,31 +18,20 @@ from staged_rollout.evidence import Evidence, GuardrailFigures, LookFigures, sea
 from staged_rollout.operations.analyze_log import Asked, Comparison, compared
 from staged_rollout.operations.decide import act_on, decide_on
 from staged_rollout.operations.imagined import ImaginedClock, ImaginedPlatform
-from staged_rollout.operations.journal import code_version, entering, load, observed, write
+from staged_rollout.operations.imagined_rollout import ANALYST, imagined_live, imagined_plan
+from staged_rollout.operations.journal import load
 from staged_rollout.operations.look import gather
-from staged_rollout.operations.plan import freeze_plan
 from staged_rollout.operations.validate import validate
 from staged_rollout.policy import FINAL_GRACE, Decision
-from staged_rollout.policy.stages import MIN_BASELINE_UNITS
 from staged_rollout.ports import Checks, Lake
-from staged_rollout.ports.lens import BEFORE_EPOCH, LIVE_EPOCH
 from staged_rollout.spec.environment import EnvironmentSpec
 from staged_rollout.spec.home import Home
-from staged_rollout.spec.model import RolloutSpec, spec_hash
+from staged_rollout.spec.model import RolloutSpec
 from staged_rollout.state import (
-    Actor,
-    Candidate,
-    Champion,
     Event,
-    EventType,
-    NewEvent,
     Plan,
-    RolloutState,
-    State,
-    to_payload,
 )
 
-ANALYST = Actor("analyze")
 MOST_ROUNDS = 4
 """Gatherings at one moment: a hold that is released lets the look that waited be taken at once."""
 ENDLESS = timedelta(days=36500)
@@ -143,8 +132,8 @@ def analyze(
         clock = ImaginedClock(comparison.lens.since)
         seen = lake.through(comparison.lens)
         platform = ImaginedPlatform(clock, seen, checks, environment, Home(Path(folder)))
-        plan, planned = _planned(platform, imagined, comparison)
-        state = _live(platform, imagined, comparison, plan)
+        plan, planned = imagined_plan(platform, imagined, comparison)
+        state = imagined_live(platform, imagined, comparison, plan)
         for number, moment in enumerate(moments, start=1):
             steps.extend(_decided(platform, state.rollout, comparison, moment))
             if progress is not None:
@@ -177,97 +166,6 @@ def _moments(spec: RolloutSpec, comparison: Comparison) -> list[datetime]:
         )
     expiry = slots[-1] + FINAL_GRACE + timedelta(seconds=1)
     return [since + after for after in (*slots, expiry) if since + after <= as_of]
-
-
-def _planned(platform: ImaginedPlatform, spec: RolloutSpec, comparison: Comparison) -> tuple[Plan, str]:
-    """The plan of LIVE, and what it was made from.
-
-    A baseline is measured before LIVE, as production does, where the log has units enough of that time; else on the
-    champion's units of LIVE that closed before the first look that may win. It sizes the test and enters no figure.
-
-    Raises:
-        DataError: neither is there.
-    """
-    since = comparison.lens.since
-    evidence = _before_live(platform, spec, comparison, epoch=BEFORE_EPOCH, at=since)
-    baseline = evidence.baseline
-    given = baseline is not None and baseline.given is not None
-    if given and (spec.in_shares or spec.success.sd is not None):
-        first = min(*spec.look_slots(), *spec.harm_slots())
-        evidence = _before_live(platform, spec, comparison, epoch=LIVE_EPOCH, at=since + first)
-        return freeze_plan(spec, evidence), "baseline as the file gives it"
-    if baseline is not None and not given and baseline.units >= MIN_BASELINE_UNITS:
-        return freeze_plan(spec, evidence), f"baseline measured before LIVE, on {baseline.units:,} champion units"
-    first = spec.look_slots()[0]
-    if since + first > comparison.as_of:
-        raise DataError(
-            f"no baseline: the first look that may win is due at {(since + first).isoformat()}, and the log is read up "
-            f"to {comparison.as_of.isoformat()}",
-            hint="success.baseline in a copy of the rollout file takes the measurement's place",
-        )
-    evidence = _before_live(platform, spec, comparison, epoch=LIVE_EPOCH, at=since + first)
-    units = evidence.baseline.units if evidence.baseline is not None else 0
-    if given:
-        return freeze_plan(spec, evidence), "baseline as the file gives it; what else is needed is measured in LIVE"
-    return freeze_plan(spec, evidence), (
-        f"baseline measured on {units:,} champion units of LIVE that closed before the first look that may win: it "
-        "plans the size of the test, and enters no figure"
-    )
-
-
-def _before_live(
-    platform: ImaginedPlatform, spec: RolloutSpec, comparison: Comparison, *, epoch: int, at: datetime
-) -> Evidence:
-    """What a last canary step would have known at a moment, had it been the log's rows of one epoch."""
-    canary = replace(platform, clock=ImaginedClock(comparison.lens.since), ledger=type(platform.ledger)())
-    state = _registered(canary, spec, comparison)
-    state = write(canary.ports, state, [entering(State.SHADOW, "imagined")], ANALYST)
-    state = write(
-        canary.ports, state, [entering(State.CANARY, "imagined", step=1), _seen(epoch, "canary", at)], ANALYST
-    )
-    canary.clock.at = at
-    return gather(canary.ports, state.rollout, ANALYST, looks=False)[1]
-
-
-def _live(platform: ImaginedPlatform, spec: RolloutSpec, comparison: Comparison, plan: Plan) -> RolloutState:
-    """A rollout that has just entered LIVE."""
-    since = comparison.lens.since
-    state = _registered(platform, spec, comparison)
-    steps = range(1, len(spec.stages.canary) + 1)
-    events = [
-        entering(State.SHADOW, "imagined: the log is taken as it is"),
-        _seen(BEFORE_EPOCH, "shadow", since),
-        *(entering(State.CANARY, "imagined: the log is taken as it is", step=step) for step in steps),
-        NewEvent(EventType.PLAN_FROZEN, to_payload(plan)),
-        entering(State.LIVE, f"the log compares both variants from {since.isoformat()} on"),
-        _seen(LIVE_EPOCH, "live", since),
-    ]
-    return write(platform.ports, state, events, ANALYST)
-
-
-def _registered(platform: ImaginedPlatform, spec: RolloutSpec, comparison: Comparison) -> RolloutState:
-    champion, candidate = comparison.lens.variants
-    event = NewEvent(
-        EventType.REGISTERED,
-        {
-            "spec": spec.model_dump(mode="json"),
-            "spec_hash": spec_hash(spec),
-            "candidate": to_payload(Candidate(spec.registry, candidate, f"log:{candidate}", "", candidate)),
-            "champion": to_payload(Champion(champion, f"log:{champion}", champion)),
-            "cost": {"total_usd": 0.0},
-            "usd_per_hour": 0.0,
-            "code_version": code_version(),
-            "reason": "imagined, to analyze a log",
-        },
-    )
-    rollout = comparison.lens.rollout
-    platform.ledger.append(rollout, [event], expected_seq=0, at=platform.clock.now(), actor=ANALYST)
-    return load(platform.ports, rollout)
-
-
-def _seen(epoch: int, stage: str, at: datetime) -> NewEvent:
-    result = {"epoch": epoch, "stage": stage, "step": 1 if stage == "canary" else 0, "published_at": at.isoformat()}
-    return observed("assignment", f"assignment:{epoch}", result)
 
 
 def _decided(platform: ImaginedPlatform, rollout: str, comparison: Comparison, moment: datetime) -> list[Step]:
