@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +29,10 @@ _KEPT = re.compile(r"^-- kept: merged by ([a-z0-9_]+)$", re.MULTILINE)
 _USED = re.compile(r"(?P<file>[a-z0-9_]+)(?: as (?P<name>[a-z0-9_]+))?")
 _READ = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]+)")
 _WITH = re.compile(r"\s*WITH\b\s*", re.IGNORECASE)
+
+MEMORY = "450MB"
+"""What the engine may hold; beyond, it writes to a temporary folder. A look over units without end must not need memory
+without end."""
 
 _ENGINE: dict[str, Any] = {}
 _LOCK = threading.Lock()
@@ -170,12 +176,15 @@ def _engine(duckdb: Any) -> Any:
     # Not one that a fork brought along: its threads stayed behind.
     if _ENGINE.get("process") != os.getpid():
         _ENGINE.clear()
+        spill = tempfile.mkdtemp(prefix="staged-rollout-")
         # No extension is downloaded.
         config: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            "memory_limit": MEMORY,
+            "temp_directory": spill,
         }
-        _ENGINE.update(process=os.getpid(), database=duckdb.connect(config=config))
+        _ENGINE.update(process=os.getpid(), database=duckdb.connect(config=config), spill=spill)
     return _ENGINE["database"]
 
 
@@ -184,6 +193,7 @@ def _close_engine() -> None:
     # A connection that outlives the interpreter's other parts may crash it.
     if _ENGINE.get("process") == os.getpid():
         _ENGINE["database"].close()
+        shutil.rmtree(_ENGINE["spill"], ignore_errors=True)
     _ENGINE.clear()
 
 
