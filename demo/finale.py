@@ -13,6 +13,7 @@ from demo.screen import Ending, Screen
 from demo.stopwatch import Stopwatch
 from staged_rollout.adapters.atomic_file import replace_file
 from staged_rollout.ports import Platform
+from staged_rollout.spec.home import ENV_ENVIRONMENT, ENV_HOME
 
 
 def finale(screen: Screen, platform: Platform, endings: list[Ending], stopwatch: Stopwatch) -> None:
@@ -45,8 +46,8 @@ def finale(screen: Screen, platform: Platform, endings: list[Ending], stopwatch:
     files = [where(report_file(platform, ending.rollout)) for ending in endings]
     screen.say(f"what was decided and why, with charts: {'  '.join(files)}")
     home = os.path.relpath(platform.home.root)
-    command = f".venv/bin/staged-rollout --environment demo history {endings[0].rollout}"
-    screen.say(f"every event: STAGED_ROLLOUT_HOME={home} {command}")
+    screen.say(f'to ask more: export PATH="$PWD/.venv/bin:$PATH" {ENV_HOME}={home} {ENV_ENVIRONMENT}=demo')
+    screen.say(f"every event: staged-rollout history {endings[0].rollout}")
 
 
 def _endpoints(platform: Platform) -> list[str]:

@@ -56,7 +56,8 @@ def status(
     elif rows:
         print_table(STATUS_HEADER, [_status_cells(row) for row in rows], wide="verdict")
     elif not unreadable:
-        say(f"no rollouts yet in environment {session.environment.name}; staged-rollout register begins one")
+        hint = session.elsewhere() or "staged-rollout register begins one"
+        say(f"no rollouts yet in environment {session.environment.name}; {hint}")
     if unreadable:
         raise unreadable[0]
 

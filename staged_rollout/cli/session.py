@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -116,6 +117,15 @@ class Session:
         """The home folder that the option, the variable or the default names."""
         return Home.from_environment(self.settings.home)
 
+    def elsewhere(self) -> str:
+        """Where a rollout that is not here may be: the newest home in a folder of this one; "" when there is none."""
+        ledgers = sorted(self.home.root.glob("*/ledger.db"), key=lambda path: path.stat().st_mtime)
+        if not ledgers:
+            return ""
+        home = ledgers[-1].parent
+        named = f" --environment {home.name}" if (self.configs / "environments" / f"{home.name}.yaml").is_file() else ""
+        return f"another home is here: --home {shlex.quote(os.path.relpath(home))}{named}"
+
     @cached_property
     def platform(self) -> Platform:
         """Everything that operations may touch; each part is opened at its first use."""
@@ -138,7 +148,13 @@ def shared(function: Callable[Concatenate[Session, P], None]) -> Callable[..., N
     def command(context: typer.Context, **given: Any) -> None:
         settings: Settings = context.obj or Settings()
         later = {name: given.pop(name) for name in EVERYWHERE}
-        function(Session(settings.overridden(later)), **given)  # type: ignore[call-arg]  # typer passes all by name
+        session = Session(settings.overridden(later))
+        try:
+            function(session, **given)  # type: ignore[call-arg]  # typer passes all by name
+        except NotFoundError as error:
+            if "rollout" in error.facts and (hint := session.elsewhere()):
+                error.hint = f"{error.hint}; {hint}"
+            raise
 
     parameters = [context, *(parameter.replace(kind=keyword) for parameter in own), *extra]
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by inspect

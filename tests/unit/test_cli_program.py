@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -146,6 +147,27 @@ def test_an_empty_ledger_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, err) == (0, "")
     assert out.startswith("no rollouts yet in environment local")
     assert json.loads(outcome(capsys, "status", "--json")[1])["rollouts"] == []
+
+
+def test_a_home_below_this_one_is_named_with_its_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """After `make demo`, who asks the default home is told where the demo's rollouts are; a hostile name stays text."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STAGED_ROLLOUT_HOME", ".staged-rollout")
+    for number, name in enumerate(("$(touch owned)\x1b[31m", "demo")):
+        ledger = tmp_path / ".staged-rollout" / name / "ledger.db"
+        ledger.parent.mkdir(parents=True)
+        ledger.touch()
+        os.utime(ledger, (number, number))
+    demo = "another home is here: --home .staged-rollout/demo --environment demo"
+
+    assert f"hint: staged-rollout status lists all rollouts; {demo}" in outcome(capsys, "report", "churn-v3")[2]
+    assert f"no rollouts yet in environment local; {demo}" in outcome(capsys, "status")[1]
+    os.utime(tmp_path / ".staged-rollout" / "demo" / "ledger.db", (-1, -1))
+    hostile = outcome(capsys, "status")[1]
+    assert "--home '.staged-rollout/$(touch owned)" in hostile
+    assert "\x1b" not in hostile
 
 
 def test_options_may_stand_before_or_after_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
