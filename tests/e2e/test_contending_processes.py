@@ -77,9 +77,8 @@ def command(*arguments: str) -> dict[str, Any]:
     return {"act": "command", "arguments": list(arguments)}
 
 
-def test_whoever_comes_second_changes_nothing(tmp_path, prefect_server, monkeypatch):
+def test_whoever_comes_second_changes_nothing(tmp_path, prefect_server, monkeypatch, ledger_url):
     """Five registrations, two sweeps and two guards, and a rollback among advances by flow and by command line."""
-    ledger_url = f"sqlite:///{tmp_path / 'home' / 'ledger.db'}"
     monkeypatch.setenv("STAGED_ROLLOUT_LEDGER", ledger_url)
     world = SmallWorld(tmp_path / "world")
     world.clock.set(FIRST_DAY)
@@ -127,6 +126,7 @@ def test_whoever_comes_second_changes_nothing(tmp_path, prefect_server, monkeypa
         assert ["v1"] == [variant.name for variant in world.served(story).production]
         assert None is ledger.claim_of(story.endpoint)
         ledger.verify()
+        ledger.close()
 
 
 def is_result(event: Any, effect: str) -> bool:
