@@ -30,10 +30,6 @@ _USED = re.compile(r"(?P<file>[a-z0-9_]+)(?: as (?P<name>[a-z0-9_]+))?")
 _READ = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]+)")
 _WITH = re.compile(r"\s*WITH\b\s*", re.IGNORECASE)
 
-MEMORY = "450MB"
-"""What the engine may hold; beyond, it writes to a temporary folder. A look over units without end must not need memory
-without end."""
-
 _ENGINE: dict[str, Any] = {}
 _LOCK = threading.Lock()
 
@@ -176,12 +172,12 @@ def _engine(duckdb: Any) -> Any:
     # Not one that a fork brought along: its threads stayed behind.
     if _ENGINE.get("process") != os.getpid():
         _ENGINE.clear()
+        # What does not fit into memory goes here; by default it would go below the folder in which a command is given.
         spill = tempfile.mkdtemp(prefix="staged-rollout-")
         # No extension is downloaded.
         config: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
-            "memory_limit": MEMORY,
             "temp_directory": spill,
         }
         _ENGINE.update(process=os.getpid(), database=duckdb.connect(config=config), spill=spill)

@@ -194,7 +194,7 @@ def _rollouts_found(session: Session) -> Found:
             f"do not lint for {environment.name}: {told}",
             shlex.join([*PROGRAM.split(), "lint", *map(str, wrong)]),
         )
-    return Found("ok", f"{count(len(files), 'file')} lint for {environment.name}")
+    return Found("ok", f"{count(len(files), 'file')}, without a finding for {environment.name}")
 
 
 def _ledger_url(session: Session, home: Home) -> str:

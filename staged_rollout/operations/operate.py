@@ -110,10 +110,11 @@ def roll_back(platform: Platform, state: RolloutState, reason: str, actor: Actor
     if state.state is State.ROLLING_BACK:
         return restore_routing(platform, state, actor)
     if state.terminal:
-        hint = "the candidate is the champion now: register the older version as a new candidate"
+        promoted = "the candidate is the champion now: register the older version as a new candidate"
+        hint = promoted if state.state is State.PROMOTED else "everybody is on the champion: nothing is left to stop"
         raise RefusedError(
             f"{state.rollout} ended in {state.state}",
-            hint=hint if state.state is State.PROMOTED else "",
+            hint=hint,
             rollout=state.rollout,
         )
     if state.state is State.REGISTERED:
