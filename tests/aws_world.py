@@ -25,7 +25,8 @@ from staged_rollout.assignment import request_id
 from staged_rollout.errors import PlatformError
 from staged_rollout.operations.advance import advance
 from staged_rollout.operations.journal import load
-from staged_rollout.operations.register import Registered, poll, serve
+from staged_rollout.operations.register import Registered, poll
+from staged_rollout.operations.serve import serve
 from staged_rollout.ports import ObservedEndpoint, Platform
 from staged_rollout.servers.router.calls import EndpointCalls
 from staged_rollout.servers.router.documents import Documents

@@ -27,7 +27,7 @@ from staged_rollout.adapters.local_servers import LocalServers
 from staged_rollout.adapters.registry_mlflow import MlflowRegistry
 from staged_rollout.errors import PlatformError, RefusedError
 from staged_rollout.operations.journal import load
-from staged_rollout.operations.register import serve
+from staged_rollout.operations.serve import serve
 from staged_rollout.ports import Platform
 from staged_rollout.spec.home import Home
 from staged_rollout.spec.load import load_rollout

@@ -64,15 +64,16 @@ def register(session: Session, rollout_file: FileArgument, version: VersionOptio
 def serve(
     session: Session, rollout_file: FileArgument, version: VersionOption, timeout: TimeoutOption = 1800.0
 ) -> None:
-    """Serve a version as an endpoint's first champion.
+    """Serve a version outside any rollout: the first champion, or the way back from a wrong promotion.
 
-    Waits until it is in service. Refused while a rollout owns the endpoint.
+    Waits until it is in service, alone. Where another version serves, both do until routers have followed. Nothing is
+    tested. Refused while a rollout owns the endpoint.
 
     JSON: {"endpoint", "version", "status", "seconds"}.
 
     Example: staged-rollout serve churn --version 2
     """
-    from staged_rollout.operations.register import serve as serve_version
+    from staged_rollout.operations.serve import serve as serve_version
 
     spec = load_rollout(find_rollout(rollout_file, session.configs), environment=session.environment)
     platform, number = session.platform, _version(version)

@@ -110,7 +110,8 @@ def roll_back(platform: Platform, state: RolloutState, reason: str, actor: Actor
     if state.state is State.ROLLING_BACK:
         return restore_routing(platform, state, actor)
     if state.terminal:
-        promoted = "the candidate is the champion now: register the older version as a new candidate"
+        back = f"staged-rollout serve {state.spec.rollout} --version {state.champion.version}"
+        promoted = f"the candidate is the champion now: {back} goes back to the one before"
         hint = promoted if state.state is State.PROMOTED else "everybody is on the champion: nothing is left to stop"
         raise RefusedError(
             f"{state.rollout} ended in {state.state}",

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from staged_rollout.assignment import AssignmentDocument, VariantRef
-from staged_rollout.errors import ConflictError, RefusedError, SpecError, StaleSequenceError
+from staged_rollout.errors import RefusedError, SpecError, StaleSequenceError
 from staged_rollout.operations.journal import active, code_version, load
 from staged_rollout.operations.operate import cancel_before_exposure
-from staged_rollout.ports import EndpointTarget, ModelVersion, Platform, VariantTarget
+from staged_rollout.ports import ModelVersion, Platform
 from staged_rollout.spec.cost import forecast, stage_times
 from staged_rollout.spec.model import RolloutSpec, spec_hash
 from staged_rollout.spec.prices import PriceTable
@@ -177,39 +176,3 @@ def poll(
         if seen != cursor:
             platform.ledger.move_cursor(name, expected=cursor, value=seen)
     return found
-
-
-def serve(platform: Platform, spec: RolloutSpec, version: str) -> str:
-    """Serve a version as the endpoint's champion before any rollout: one idempotent step, until "in service".
-
-    Raises:
-        ConflictError: a rollout owns the endpoint.
-    """
-    claim = platform.ledger.claim_of(spec.endpoint)
-    if claim is not None:
-        raise ConflictError(
-            f"{spec.endpoint} belongs to {claim.rollout}",
-            hint="a running rollout decides what is served",
-            endpoint=spec.endpoint,
-        )
-    model = platform.registry.version(spec.registry, version)
-    name = variant_name(version)
-    variant = VariantTarget(
-        name, version, model.reference, 1.0, instance_type=spec.instance.type, instance_count=spec.instance.count
-    )
-    target = EndpointTarget(spec.endpoint, (variant,))
-    endpoint = platform.serving.describe(spec.endpoint, expected=target)
-    if endpoint is None or not endpoint.satisfies(target):
-        platform.serving.apply(target)
-        return "updating"
-    current = platform.assignments.read(spec.endpoint)
-    document = AssignmentDocument(
-        endpoint=spec.endpoint,
-        epoch=current.document.epoch + 1 if current else 1,
-        champion=VariantRef(name=name, version=version),
-        published_at=platform.clock.now(),
-    )
-    if current is None or not current.document.same_content(document):
-        platform.assignments.publish(document, expected_epoch=current.document.epoch if current else None)
-    platform.registry.set_champion(spec.registry, version)
-    return "in service"

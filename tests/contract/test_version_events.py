@@ -11,7 +11,8 @@ import pytest
 
 from staged_rollout.adapters.events_sqs import SqsVersionEvents
 from staged_rollout.adapters.registry_sagemaker import SageMakerRegistry
-from staged_rollout.operations.register import poll, serve
+from staged_rollout.operations.register import poll
+from staged_rollout.operations.serve import serve
 from staged_rollout.operations.version_events import Drained, drain
 from staged_rollout.spec.model import RolloutSpec
 from tests.aws_server import Aws

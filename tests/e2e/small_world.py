@@ -26,7 +26,7 @@ from staged_rollout.adapters.local_servers import LocalServers
 from staged_rollout.adapters.platform import open_platform
 from staged_rollout.assignment import request_id
 from staged_rollout.operations.journal import load
-from staged_rollout.operations.register import serve
+from staged_rollout.operations.serve import serve
 from staged_rollout.ports import ObservedEndpoint, Platform
 from staged_rollout.spec.environment import load_environment
 from staged_rollout.spec.home import Home

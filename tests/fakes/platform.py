@@ -23,7 +23,8 @@ from staged_rollout.operations.decide import act_on, decide_on
 from staged_rollout.operations.journal import load
 from staged_rollout.operations.lease import LEASE_S
 from staged_rollout.operations.reconcile import Step, reconcile
-from staged_rollout.operations.register import register, serve
+from staged_rollout.operations.register import register
+from staged_rollout.operations.serve import serve
 from staged_rollout.policy import Decision
 from staged_rollout.spec.environment import EnvironmentSpec
 from staged_rollout.spec.home import Home

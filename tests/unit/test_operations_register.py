@@ -11,7 +11,8 @@ from staged_rollout.errors import ConflictError, NotFoundError, RefusedError, Sp
 from staged_rollout.operations.decide import act_on, decide_on
 from staged_rollout.operations.journal import load
 from staged_rollout.operations.operate import Act, operate
-from staged_rollout.operations.register import poll, register, serve
+from staged_rollout.operations.register import poll, register
+from staged_rollout.operations.serve import serve
 from staged_rollout.spec.model import RolloutSpec, spec_hash
 from staged_rollout.state import State
 from tests.fakes.figures import good
@@ -78,20 +79,6 @@ def test_there_must_be_a_champion_that_serves(tmp_path, spec):
     platform.registry.set_champion("churn", "2")
     with pytest.raises(RefusedError, match="serves models:/churn/3, not the champion models:/churn/2"):
         register(platform, spec, "3", TICK, PRICES)
-
-
-def test_serving_the_first_champion_is_one_step_at_a_time(tmp_path, spec):
-    platform = FakePlatform.at(tmp_path / "empty")
-    platform.serving.patience = 1
-    said = [serve(platform, spec, "2") for _ in range(4)]
-    assert said == ["updating", "updating", "in service", "in service"]
-    assert platform.registry.champions == {"churn": "2"}
-    assert (platform.document().epoch, platform.document().champion.name) == (1, "v2")
-
-
-def test_serving_does_not_touch_an_endpoint_that_a_rollout_owns(tmp_path, churn, spec):
-    with pytest.raises(ConflictError, match="churn-prod belongs to churn-v3"):
-        serve(reached(tmp_path / "live", churn, State.LIVE), spec, "2")
 
 
 def shadow(platform, rollout, **platform_figures):
