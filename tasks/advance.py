@@ -18,6 +18,7 @@ from staged_rollout.operations.validate import validate
 from staged_rollout.policy import Decision
 from staged_rollout.state import Actor, RolloutState
 from tasks.events import tell_watched
+from tasks.lineage import tell_lineage
 from tasks.platforms import platform_of
 from tasks.retrying import transient
 from tasks.run_name import name_run, story
@@ -84,6 +85,11 @@ def _act(finding: Finding, environment: str) -> str:
     state, decision = finding.state, finding.decision
     act_on(platform_of(environment), state, finding.evidence, decision, ADVANCE)
     tells = finding.evidence.look is not None or decision.to is not None  # a later round that only stays is no news
+    if tells:
+        try:
+            tell_lineage(state, finding.evidence, decision)
+        except Exception as error:  # noqa: BLE001 - whatever Prefect thinks of it, the decision stands
+            get_run_logger().warning("lineage was not told: %s", error)
     name_run(story(state, finding.evidence, decision), if_named=None if tells else state.rollout)
     get_run_logger().info("%s", finding.decision.headline)
     return finding.decision.headline

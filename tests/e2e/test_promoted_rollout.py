@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import defaultdict
 from types import SimpleNamespace
+from typing import Any
 
 import duckdb
 import pytest
@@ -39,6 +41,41 @@ def test_the_win_was_a_crossing_of_the_bound(small, rollout):
     crossed = [look["efficacy"] is not None and look["success"]["z"] >= look["efficacy"]["z"] for look in looks]
     assert [*[False] * (len(looks) - 1), True] == crossed
     assert looks[-1]["information"] > 0
+
+
+def test_prefect_is_told_from_which_logs_and_batch_the_win_was_made(small, promoted, rollout):
+    """Lineage: logs -> lake -> evidence -> decision, with the figures of the ledger, and no unit in it."""
+    taken = [event for event in small.events(rollout) if event.type is EventType.LOOK_TAKEN][-1].payload["evidence"]
+    figures = {"batch": taken["batch"], "look": taken["look"]["slot"], "z": taken["look"]["success"]["z"]}
+    resources = [f"rollout://{kind}/{name}" for kind, name in _chain(promoted.endpoint, rollout)]
+    chosen = {"event": {"name": ["prefect.asset.materialization.succeeded"]}, "resource": {"id": resources}}
+
+    async def told() -> list[dict[str, Any]]:
+        async with get_client() as client:
+            answer = await client._client.post("/events/filter", json={"filter": chosen, "limit": 50})
+            found: list[dict[str, Any]] = answer.json()["events"]
+            return found
+
+    deadline = time.monotonic() + 60
+    wins: list[dict[str, Any]] = []
+    while not wins and time.monotonic() < deadline:
+        events = asyncio.run(told())
+        wins = [event for event in events if figures.items() <= event["payload"].items() and "to" in event["payload"]]
+        time.sleep(0.2)
+    (win,) = wins
+    assert ("promote", "PROMOTING") == (win["payload"]["action"], win["payload"]["to"])
+    upstream = {
+        event["resource"]["prefect.resource.id"]: next(
+            one["prefect.resource.id"] for one in event["related"] if one["prefect.resource.role"] == "asset"
+        )
+        for event in events
+    }
+    assert dict(zip(resources[1:], resources, strict=False)) == upstream
+    assert "customer-" not in json.dumps(events)
+
+
+def _chain(endpoint: str, rollout: str) -> list[tuple[str, str]]:
+    return [("logs", endpoint), ("lake", endpoint), ("evidence", rollout), ("decision", rollout)]
 
 
 def test_units_and_moments_are_what_the_looks_counted(small, rollout):
