@@ -70,7 +70,7 @@ format: $(STAMP) ## Let ruff format and mend what it can
 	@$(BIN)/ruff check --fix .
 
 lock: ## Resolve pyproject.toml again into requirements.lock: hashes, no index address
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-annotate --universal \
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-annotate --universal \
 	  --python-version 3.11 --custom-compile-command "make lock" --quiet --output-file requirements.lock
 
 # What the router needs as a Lambda function; everything else of requirements.lock stays out of the zip.

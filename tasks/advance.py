@@ -86,10 +86,7 @@ def _act(finding: Finding, environment: str) -> str:
     act_on(platform_of(environment), state, finding.evidence, decision, ADVANCE)
     tells = finding.evidence.look is not None or decision.to is not None  # a later round that only stays is no news
     if tells:
-        try:
-            tell_lineage(state, finding.evidence, decision)
-        except Exception as error:  # noqa: BLE001 - whatever Prefect thinks of it, the decision stands
-            get_run_logger().warning("lineage was not told: %s", error)
+        tell_lineage(state, finding.evidence, decision)
     name_run(story(state, finding.evidence, decision), if_named=None if tells else state.rollout)
     get_run_logger().info("%s", finding.decision.headline)
     return finding.decision.headline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from prefect.assets import Asset, AssetProperties
@@ -13,6 +14,7 @@ from staged_rollout.evidence import Evidence
 from staged_rollout.policy import Decision
 from staged_rollout.state import RolloutState
 
+_LOG = logging.getLogger(__name__)
 SCHEME = "rollout"
 """Of an asset's key, as in `rollout://evidence/churn-v3`; endpoints and rollouts have plain names."""
 
@@ -20,7 +22,7 @@ SCHEME = "rollout"
 def tell_lineage(state: RolloutState, evidence: Evidence, decision: Decision) -> None:
     """Say what a decision was made from: logs, the lake's batch, the evidence. Without a server nobody listens.
 
-    For people only: nothing reads it, and what is lost of it is in the ledger.
+    For people only: nothing reads it, what is lost of it is in the ledger, and nothing that goes wrong here is raised.
 
     Args:
         state: The rollout as it was read.
@@ -29,6 +31,13 @@ def tell_lineage(state: RolloutState, evidence: Evidence, decision: Decision) ->
     """
     if get_current_settings().api.url is None:
         return
+    try:
+        _tell(state, evidence, decision)
+    except Exception as error:  # noqa: BLE001 - whatever Prefect thinks of it, the decision stands
+        _LOG.warning("lineage of %s was not told: %s", state.rollout, error)
+
+
+def _tell(state: RolloutState, evidence: Evidence, decision: Decision) -> None:
     endpoint, look = state.spec.endpoint, evidence.look
     logs = _asset("logs", endpoint, "prediction and outcome logs")
     lake = _asset("lake", endpoint, "the lake, as of its newest batch")

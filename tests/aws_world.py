@@ -193,7 +193,7 @@ class AwsWorld:
                 self.documents.watch(ENDPOINT)
             minutes = float(rng.random())
             noisy = minutes if rng.random() < 0.3 else float(rng.random())
-            self._call(unit, at, {"minutes": minutes, "noisy": noisy})
+            self.call(unit, at, {"minutes": minutes, "noisy": noisy})
             # One in seven does what no model foresees: a test of shares needs wrong answers of both.
             truth = (minutes >= 0.5) != (rng.random() < 1 / 7)
             line = {"unit_id": unit, "timestamp": (at + DAY).isoformat(), "outcome": int(truth)}
@@ -211,7 +211,8 @@ class AwsWorld:
         self._ship()
         night()
 
-    def _call(self, unit: str, at: datetime, features: dict[str, float]) -> None:
+    def call(self, unit: str, at: datetime, features: dict[str, float]) -> None:
+        """One request through the router; its status joins `answers`."""
         identifier = request_id("churn", unit, at.isoformat())
         asked = PredictRequest(endpoint=ENDPOINT, unit=unit, features=features, nonce=None, request_id=identifier)
         self.answers.append(self.router.predict(asked, at).status)

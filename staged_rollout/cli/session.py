@@ -6,6 +6,7 @@ import inspect
 import os
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -119,12 +120,15 @@ class Session:
 
     def elsewhere(self) -> str:
         """Where a rollout that is not here may be: the newest home in a folder of this one; "" when there is none."""
-        ledgers = sorted(self.home.root.glob("*/ledger.db"), key=lambda path: path.stat().st_mtime)
+        ledgers = [path for path in self.home.root.glob("*/ledger.db") if path.is_file()]
         if not ledgers:
             return ""
-        home = ledgers[-1].parent
-        named = f" --environment {home.name}" if (self.configs / "environments" / f"{home.name}.yaml").is_file() else ""
-        return f"another home is here: --home {shlex.quote(os.path.relpath(home))}{named}"
+        home = max(ledgers, key=lambda path: path.stat().st_mtime).parent
+        said = f"another home is here: --home {shlex.quote(os.path.relpath(home))}"
+        with suppress(NotFoundError):  # no configs folder: there may be a home all the same
+            if (self.configs / "environments" / f"{home.name}.yaml").is_file():
+                said += f" --environment {home.name}"
+        return said
 
     @cached_property
     def platform(self) -> Platform:

@@ -30,7 +30,6 @@ TimeoutOption = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", min=0.0, help="How long to wait for the endpoint.")
 ]
 NOBODY = "command line"
-IN_SERVICE = "in service"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -73,6 +72,7 @@ def serve(
 
     Example: staged-rollout serve churn --version 2
     """
+    from staged_rollout.operations.serve import IN_SERVICE, UPDATING
     from staged_rollout.operations.serve import serve as serve_version
 
     spec = load_rollout(find_rollout(rollout_file, session.configs), environment=session.environment)
@@ -83,7 +83,7 @@ def serve(
             try:
                 status = serve_version(platform, spec, number)
             except EndpointUpdatingError:
-                status = "updating"
+                status = UPDATING
             seconds = platform.clock.wall() - began
             if status == IN_SERVICE:
                 break

@@ -7,7 +7,14 @@ from dataclasses import replace
 from staged_rollout.assignment import AssignmentDocument, VariantRef
 from staged_rollout.errors import ConflictError
 from staged_rollout.operations.register import variant_name
-from staged_rollout.ports import EndpointTarget, ObservedEndpoint, Platform, PublishedAssignment, VariantTarget
+from staged_rollout.ports import (
+    EndpointTarget,
+    ModelVersion,
+    ObservedEndpoint,
+    Platform,
+    PublishedAssignment,
+    VariantTarget,
+)
 from staged_rollout.spec.model import RolloutSpec
 
 UPDATING, IN_SERVICE = "updating", "in service"
@@ -64,13 +71,28 @@ def serve(platform: Platform, spec: RolloutSpec, version: str) -> str:
         epoch = current.document.epoch if current else None
         document = _document(platform, variant, spec.endpoint, (epoch or 0) + 1)
         platform.assignments.publish(document, expected_epoch=epoch)
-    elif not served:
-        if current is not None and current.age_s < platform.environment.drain_s:
+        if not served:
             return UPDATING
-        platform.serving.apply(alone)
+    elif not served:
+        if current is not None and current.age_s >= platform.environment.drain_s:
+            platform.serving.apply(alone)
         return UPDATING
-    platform.registry.set_champion(spec.registry, version)
-    return IN_SERVICE if served else UPDATING
+    platform.serving.apply(alone)  # unchanged: it deletes what the changes have left behind
+    _write_back(platform, spec, model)
+    return IN_SERVICE
+
+
+def _write_back(platform: Platform, spec: RolloutSpec, model: ModelVersion) -> None:
+    """Registry: who is the champion, and what became of a version that a rollout had promoted.
+
+    Idempotent: the champion moves last, so that a step that was killed knows the former one when it is repeated.
+    """
+    former = platform.registry.champion(spec.registry)
+    if former is not None and former.version != model.version and "rollout" in former.tags:
+        platform.registry.set_lifecycle(spec.registry, former.version, "rolled_back", former.tags["rollout"])
+    if model.tags.get("lifecycle", "champion") != "champion":
+        platform.registry.set_lifecycle(spec.registry, model.version, "champion", model.tags["rollout"])
+    platform.registry.set_champion(spec.registry, model.version)
 
 
 def _document(platform: Platform, variant: VariantTarget, endpoint: str, epoch: int) -> AssignmentDocument:

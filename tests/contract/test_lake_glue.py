@@ -78,7 +78,7 @@ def read_by_a_stranger(aws):
 
     options = {
         "s3.endpoint": aws.url,
-        "s3.access-key-id": "AKIAIOSFODNN7EXAMPLE",
+        "s3.access-key-id": "nobody",
         "s3.secret-access-key": "nobody",
         "s3.region": REGION,
         "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",

@@ -266,7 +266,7 @@ def test_a_document_is_read_once_while_it_is_young():
             self.reads += 1
 
         def publish(self, document: AssignmentDocument, *, expected_epoch: int | None) -> None:
-            raise NotImplementedError
+            pytest.fail("a router publishes nothing")
 
     now, source = [100.0], Source()
     documents = DocumentsOnDemand(source, 5.0, wall=lambda: now[0])

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from staged_rollout.operations.serve import serve
+from staged_rollout.spec.load import load_rollout
 from staged_rollout.state import State
 from tests.aws_faults import SEED
 from tests.aws_server import Aws
-from tests.aws_world import BETTER, ENDPOINT, GROUP, HARMFUL, AwsWorld
+from tests.aws_world import BETTER, ENDPOINT, GROUP, HARMFUL, AwsWorld, eventually
 
 pytest_plugins = ("tests.aws_fixtures",)
 pytestmark = pytest.mark.slow
@@ -123,6 +125,28 @@ def test_a_better_candidate_is_promoted(world: AwsWorld, prefect_server: None):
     """The law: an event registers it, the shadow is compared, looks decide, weights move, the loser is deleted."""
     live(world, flows_of(world), BETTER)
     check_promoted(world)
+    go_back(world)
+
+
+def go_back(world: AwsWorld) -> None:
+    """The promotion was wrong: version 1 serves again, and at every step of it people get their answers."""
+    spec = load_rollout(world.file, environment=world.platform.environment)
+
+    def in_service() -> bool:
+        world.documents.watch(ENDPOINT)
+        world.call("customer-back", world.clock.now(), {"minutes": 0.5, "noisy": 0.5})
+        return serve(world.platform, spec, "1") == "in service"
+
+    eventually(in_service)
+    assert {200} == set(world.answers)
+    assert [("v1", 1.0)] == [(one.name, one.weight) for one in world.served().production]
+    registry = world.platform.registry
+    champion = registry.champion(GROUP)
+    assert champion is not None
+    assert "1" == champion.version
+    assert ["champion", "rolled_back"] == [registry.version(GROUP, one).tags["lifecycle"] for one in "12"]
+    assert "rejected" == registry.version(GROUP, "2").status
+    assert (1, 1) == left(world)
 
 
 def test_a_harmful_candidate_is_rolled_back(world: AwsWorld, prefect_server: None):

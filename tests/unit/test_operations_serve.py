@@ -55,6 +55,7 @@ def test_back_from_a_wrong_promotion_no_router_is_sent_to_a_variant_that_is_not_
     assert [["v3"], ["v3", "v2"], ["v2"]] == served
     assert "in service" == said[-1]
     assert "2" == platform.registry.champion("churn").version
+    assert ["champion", "rolled_back"] == [platform.registry.version("churn", one).tags["lifecycle"] for one in "23"]
     assert epoch + 1 == platform.document().epoch
     assert "in service" == serve(platform, spec, "2")
     assert epoch + 1 == platform.document().epoch
